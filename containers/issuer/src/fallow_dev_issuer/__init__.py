@@ -1,0 +1,1 @@
+"""A development-only OpenID Connect issuer of WLCG tokens; never for production."""

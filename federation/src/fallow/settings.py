@@ -1,0 +1,54 @@
+"""Settings files: TOML in, one frozen pydantic model out, every problem named with its place."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Type, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fallow.errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:  # pragma: no cover - old login nodes
+    import tomli as tomllib
+
+T = TypeVar("T", bound="Settings")
+
+
+class Settings(BaseModel):
+    """Base of every settings model: immutable, refuses unknown names, takes its field docs from docstrings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def load(model: Type[T], path: Path) -> T:
+    """Read and validate one TOML file.
+
+    Args:
+        model: The settings model that the file describes.
+        path: The file.
+
+    Raises:
+        SettingsError: The file is missing, is not UTF-8 TOML, or does not fit the model; the message names every bad field.
+    """
+    try:
+        with path.open("rb") as stream:
+            raw = tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error.strerror}.", remedy="Create it or name another file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is not valid TOML: {error}.", remedy="Mend the line it names.") from error
+    return parse(model, raw, source=str(path))
+
+
+def parse(model: Type[T], raw: "dict[str, Any]", *, source: str) -> T:
+    """Validate an already decoded table; `source` says in messages where it came from."""
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
+        listing = "; ".join(f"{place or 'the document'}: {message}" for place, message in problems)
+        raise SettingsError(f"{source}: {listing}.", remedy="Mend the settings named.", setting=problems[0][0]) from error

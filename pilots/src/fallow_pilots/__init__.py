@@ -1,0 +1,1 @@
+"""Starts and runs Fallow pilots in the spare capacity of one centre."""

@@ -1,0 +1,1 @@
+"""Snakemake executor plugin that runs rules in a Fallow federation."""
