@@ -1,0 +1,49 @@
+"""How a pilot ended: the line of JSON that it leaves for its launcher, and what the codes mean."""
+
+from datetime import datetime
+from enum import IntEnum
+
+from pydantic import AwareDatetime, Field
+
+from fallow.settings import Settings
+
+
+class Code(IntEnum):
+    """Outcome codes; the hundreds carry the meaning, finer codes stay within their hundred."""
+
+    ASKED_TO_STOP = 100
+    WORK_DONE = 200
+    NO_WORK = 300
+    BANNED = 400
+    SITE_BROKEN = 500
+    HUB_BROKEN = 600
+    TRANSIENT = 700
+
+
+def backs_off(code: int) -> bool:
+    """Whether the launcher slows down after a pilot that ended with `code`: 300 to 699."""
+    return 300 <= code <= 699
+
+
+class Outcome(Settings):
+    """What one pilot says of itself at its end."""
+
+    code: int = Field(ge=100, le=799)
+    """See `Code`."""
+    reason: str = Field(max_length=2000)
+    """One sentence for the site admin."""
+    started: AwareDatetime
+    """When the pilot started on its node, UTC."""
+    ended: AwareDatetime
+    """When it ended, UTC."""
+    jobs_run: int = Field(default=0, ge=0)
+    """Jobs that ran to their end, whatever their exit code."""
+    busy_core_s: int = Field(default=0, ge=0)
+    """Core-seconds in which a job held the cores."""
+
+    @property
+    def lifetime_s(self) -> float:
+        """Seconds between start and end."""
+        start: datetime = self.started
+        end: datetime = self.ended
+        return (end - start).total_seconds()

@@ -1,0 +1,82 @@
+"""What the launcher hands to one pilot: a JSON file on the shared file system that only its user may read.
+
+The batch script holds nothing but `fallow-pilot-node --spec FILE`; no secret and no setting travels in an
+argument or in the environment of the batch system.
+"""
+
+from pathlib import Path
+from typing import Optional
+
+from pydantic import Field, ValidationError
+
+from fallow.errors import SettingsError
+from fallow.settings import Settings
+from fallow_pilots.files import read_private, write_private
+
+PILOT_ID = r"^[a-z][a-z0-9-]{0,31}-[0-9]{1,12}$"
+CENTRE = r"^[a-z][a-z0-9-]{0,31}$"
+
+
+class PilotSpec(Settings):
+    """One pilot as its launcher wants it; a path means the same on login and compute nodes."""
+
+    pilot: str = Field(pattern=PILOT_ID)
+    """The pilot's id, `<centre>-<serial>`; the slot's `FallowPilot`."""
+    centre: str = Field(pattern=CENTRE)
+    """The centre that runs the pilot; the slot's `FallowCentre`."""
+    hub: str
+    """URL of the gateway."""
+    ca_file: Optional[Path] = None
+    """Certificate authority of the gateway, where no public one signed it."""
+    collector: str
+    """Address of the hub's collector, `host:port`."""
+    trust_domain: str
+    """HTCondor trust domain of the federation."""
+    token_file: Path
+    """The centre's HTCondor IDTOKEN, 0600; the launcher replaces it before it expires, so read it again."""
+    outcome_file: Path
+    """Where the pilot writes its `Outcome`, one line of JSON, before it ends."""
+    cores: int = Field(ge=1)
+    """Cores of the allocation."""
+    memory_mb: int = Field(ge=1)
+    """Memory of the allocation."""
+    disk_mb: int = Field(ge=0)
+    """Scratch space that jobs may share; 0: what the scratch directory has free."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs of the allocation."""
+    walltime_s: int = Field(ge=60)
+    """Length of the allocation, counted from the start of the batch job."""
+    idle_exit_s: int = Field(ge=1)
+    """A pilot that had no work for so long leaves."""
+    drain_grace_s: int = Field(default=60, ge=1)
+    """Time before the end of the allocation at which the batch system sends USR1 and the pilot drains."""
+    scratch_dir: Path
+    """Local directory on the node under which the pilot makes its own, removed at its end."""
+    image_store_dir: Path
+    """The centre's store of images, shared by its pilots."""
+    proxy: Optional[str] = None
+    """HTTP proxy that the node needs to reach the gateway, `http://host:port`."""
+    cvmfs: tuple[str, ...] = ()
+    """CVMFS repositories that the policy promises; the node check looks for them."""
+    conditions: tuple[str, ...] = ()
+    """Further clauses of START, ClassAd expressions generated from the policy; all must hold."""
+
+    def write(self, path: Path) -> None:
+        """Store the spec at `path`, 0600, whole or not at all."""
+        write_private(path, self.model_dump_json(indent=1).encode() + b"\n")
+
+    @classmethod
+    def read(cls, path: Path) -> "PilotSpec":
+        """Read a spec that the launcher wrote.
+
+        Raises:
+            SettingsError: The file is missing, belongs to another user, is open to others, or does not fit.
+        """
+        try:
+            return cls.model_validate_json(read_private(path))
+        except ValidationError as error:
+            problems = "; ".join(
+                f"{'.'.join(map(str, item['loc']))}: {item['msg']}"
+                for item in error.errors(include_url=False)
+            )
+            raise SettingsError(f"{path} is no pilot specification: {problems}.") from error
