@@ -1,0 +1,95 @@
+"""What a centre offers: how much, until when, on what conditions. Launcher, gateway, client, matcher share it."""
+
+from datetime import datetime, timezone
+from enum import Enum
+from typing import Annotated
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    return moment.astimezone(timezone.utc)
+
+
+CentreName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+"""A centre's name: it becomes part of identities, file names and ClassAd strings, so it is narrow."""
+
+Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""One line of text for people; no control characters, so that it cannot forge a terminal or a log line."""
+
+UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+"""A moment with a time zone, kept in UTC."""
+
+
+class Message(BaseModel):
+    """Base of what passes between parts: immutable; unknown fields are dropped, so that a newer part may say more."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+
+
+class OfferState(str, Enum):
+    """Whether a centre takes work."""
+
+    OPEN = "open"
+    DRAINING = "draining"
+    WITHDRAWN = "withdrawn"
+
+
+class Shape(Message):
+    """One kind of slot that a centre's pilots bring, and how many of them."""
+
+    cores: int = Field(ge=1, le=100_000)
+    memory_mb: int = Field(ge=1)
+    disk_mb: int = Field(ge=0)
+    gpus: int = Field(default=0, ge=0, le=1_000)
+    gpu_model: str = Field(default="", max_length=100, pattern=r"^[\x20-\x7e]*$")
+    count: int = Field(ge=0, le=1_000_000)
+    """How many pilots of this shape the centre would run at once."""
+    capabilities: list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]] = Field(
+        default_factory=list, max_length=100
+    )
+    """What the node can do beyond its size, e.g. `avx512`, `nested-containers`, `scratch-ssd`."""
+
+
+class Condition(Message):
+    """One condition of an offer: what people read and, where the pool enforces it, what START says."""
+
+    sentence: Sentence
+    requirement: str = Field(default="", max_length=2_000, pattern=r"^[\x20-\x7e]*$")
+    """A ClassAd expression over the job (`TARGET`); empty where the condition is for people only."""
+
+
+class Offer(Message):
+    """What one centre offers from `starts` to `expires`. An offer that is not renewed ends by itself."""
+
+    centre: CentreName
+    shapes: list[Shape] = Field(max_length=100)
+    running_pilots: int = Field(default=0, ge=0)
+    starts: UtcMoment
+    expires: UtcMoment
+    conditions: list[Condition] = Field(default_factory=list, max_length=100)
+    state: OfferState = OfferState.OPEN
+
+    @model_validator(mode="after")
+    def _ends_after_it_starts(self) -> "Offer":
+        if self.expires <= self.starts:
+            raise ValueError(f"expires ({self.expires}) is not after starts ({self.starts})")
+        return self
+
+    def holds_at(self, moment: datetime) -> bool:
+        """Whether the offer stands at `moment` (with a time zone)."""
+        return self.starts <= moment < self.expires
+
+
+class Offers(Message):
+    """Body of `GET /v1/offers`."""
+
+    offers: list[Offer]
