@@ -1,0 +1,37 @@
+"""The centre that a token's bearer belongs to."""
+
+from __future__ import annotations
+
+from fallow.tokens.claims import Claims
+from fallow.tokens.errors import TokenError
+from fallow.tokens.issuers import CENTRE
+
+
+def centre_of(claims: Claims) -> str:
+    """The centre of a token's bearer: what the issuer asserts, read by the issuer's settings, never what a request says.
+
+    Groups name the centre also where the token holds capabilities: they say who the bearer is, not what it may do.
+
+    Raises:
+        TokenError: `forbidden`: the issuer's settings give this bearer no centre, or more than one.
+    """
+    issuer = claims.issuer
+    if issuer.centre:
+        return issuer.centre
+    found = {issuer.centre_groups[group] for group in claims.groups if group in issuer.centre_groups}
+    if issuer.centre_root:
+        root = issuer.centre_root + "/"
+        names = {group[len(root) :] for group in claims.groups if group.startswith(root)}
+        found = {name for name in names if CENTRE.match(name)}
+    if len(found) == 1:
+        return found.pop()
+    what = (
+        f"names several centres: {', '.join(sorted(found))}" if found else "has no group that names a centre"
+    )
+    raise TokenError(
+        "forbidden",
+        f"The token {what}.",
+        remedy="Ask the issuer for a token with the group of one centre.",
+        iss=claims.iss,
+        jti=claims.jti,
+    )
