@@ -1,4 +1,4 @@
-"""What a centre offers: how much, until when, on what conditions. Launcher, gateway, client, matcher share it."""
+"""What a centre offers, until when, on what conditions; launcher, gateway, client and matcher share it."""
 
 from datetime import datetime, timezone
 from enum import Enum
@@ -30,7 +30,7 @@ UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Message(BaseModel):
-    """Base of what passes between parts: immutable; unknown fields are dropped, so that a newer part may say more."""
+    """Base of what passes between parts: immutable; unknown fields are dropped, so a newer part may say more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
