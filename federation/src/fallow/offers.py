@@ -19,7 +19,7 @@ def _in_utc(moment: datetime) -> datetime:
     return moment.astimezone(timezone.utc)
 
 
-CentreName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]
+CentreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]
 """A centre's name: it becomes part of identities, file names and ClassAd strings, so it is narrow."""
 
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -30,7 +30,7 @@ UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Message(BaseModel):
-    """Base of what passes between parts: immutable; unknown fields are dropped, so a newer part may say more."""
+    """Base of what passes between parts: immutable; unknown fields are dropped, so newer parts may say more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 
