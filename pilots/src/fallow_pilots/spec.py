@@ -10,11 +10,11 @@ from typing import Optional
 from pydantic import Field, ValidationError
 
 from fallow.errors import SettingsError
+from fallow.offers import CentreName
 from fallow.settings import Settings
 from fallow_pilots.files import read_private, write_private
 
-PILOT_ID = r"^[a-z][a-z0-9-]{0,31}-[0-9]{1,12}$"
-CENTRE = r"^[a-z][a-z0-9-]{0,31}$"
+PILOT_ID = r"^[a-z0-9][a-z0-9-]{0,62}-[0-9]{1,12}$"
 
 
 class PilotSpec(Settings):
@@ -22,7 +22,7 @@ class PilotSpec(Settings):
 
     pilot: str = Field(pattern=PILOT_ID)
     """The pilot's id, `<centre>-<serial>`; the slot's `FallowPilot`."""
-    centre: str = Field(pattern=CENTRE)
+    centre: CentreName
     """The centre that runs the pilot; the slot's `FallowCentre`."""
     hub: str
     """URL of the gateway."""
