@@ -8,9 +8,9 @@ from fallow.tokens.issuers import CENTRE
 
 
 def centre_of(claims: Claims) -> str:
-    """The centre of a token's bearer: what the issuer asserts, read by the issuer's settings, never what a request says.
+    """The centre of a token's bearer: what the issuer asserts, never what a request says.
 
-    Groups name the centre also where the token holds capabilities: they say who the bearer is, not what it may do.
+    Groups name the centre also where the token holds capabilities: here they say who the bearer is.
 
     Raises:
         TokenError: `forbidden`: the issuer's settings give this bearer no centre, or more than one.

@@ -10,7 +10,7 @@ from fallow.tokens.scopes import Scopes
 
 @dataclass(frozen=True)
 class Claims:
-    """The claims of one token. An instance exists only after signature, profile, time and audience were checked."""
+    """The claims of one token; `validate` makes one only after every check has passed."""
 
     issuer: TrustedIssuer
     """The trusted issuer that signed the token."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from pathlib import Path
+from typing import Optional
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
 from fallow.settings import Settings
 from fallow.tokens.operations import OPERATIONS
+from fallow.tokens.paths import normalise
 
 GROUP = re.compile(r"(?:/[a-zA-Z0-9][a-zA-Z0-9_.-]*)+\Z")
 """The profile's grammar of a group name."""
@@ -31,23 +33,23 @@ def is_loopback(host: str) -> bool:
 class TrustedIssuer(Settings):
     """One issuer whose tokens are accepted.
 
-    At most one of `centre`, `centre_groups` and `centre_root` is set; without any, the issuer's users have no centre.
+    At most one of `centre`, `centre_groups` and `centre_root` is set; without any, its users have no centre.
     """
 
     url: str
     """Exactly what its tokens carry as `iss`; a trailing slash matters."""
     prefix: str = "/"
     """Where the storage area of this issuer begins on the server: its tokens' paths are relative to that."""
-    centre: str | None = None
+    centre: Optional[str] = None  # noqa: UP045 - read at run time, on Python 3.9 too
     """The centre of everybody who comes from this issuer."""
     centre_groups: dict[str, str] = Field(default_factory=dict)
     """The centre of the members of a group, e.g. `"/vo/alpha" = "alpha"`."""
-    centre_root: str | None = None
-    """A group whose direct children are named like centres: `/fallow` for `/fallow/<centre>`. For an issuer that may speak for
-    every centre."""
+    centre_root: Optional[str] = None  # noqa: UP045 - read at run time, on Python 3.9 too
+    """A group whose direct children are named like centres: `/fallow` for `/fallow/<centre>`. For an issuer
+    that may speak for every centre."""
     group_policy: dict[str, frozenset[str]] = Field(default_factory=dict)
-    """What members of a group may do in the storage area when the token holds no capability, e.g. `"/vo" = ["read", "stat"]`."""
-    ca_file: Path | None = None
+    """What a group's members may do when the token holds no capability, e.g. `"/vo" = ["read", "stat"]`."""
+    ca_file: Optional[Path] = None  # noqa: UP045 - read at run time, on Python 3.9 too
     """Certificate authorities for this issuer's servers, where no public one signed their certificates."""
     allow_loopback_http: bool = False
     """Accept `http://` for this issuer if its host is this machine: for tests only."""
@@ -67,21 +69,23 @@ class TrustedIssuer(Settings):
     @field_validator("prefix")
     @classmethod
     def _prefix_is_absolute(cls, prefix: str) -> str:
-        segments = prefix.split("/")[1:]
-        if (
-            not prefix.startswith("/")
-            or any(part in {"", ".", ".."} for part in segments[:-1])
-            or ".." in segments
-        ):
-            raise ValueError(f"{prefix!r} is not a normalised absolute path")
-        return prefix.rstrip("/") or "/"
+        return normalise(prefix)[0]
 
-    @field_validator("centre", "centre_root")
+    @field_validator("centre")
     @classmethod
-    def _names_fit(cls, value: str | None) -> str | None:
-        if value is not None and not (CENTRE.match(value) or GROUP.match(value)):
-            raise ValueError(f"{value!r} is neither the name of a centre nor of a group")
-        return value
+    def _centre_is_a_name(cls, centre: str | None) -> str | None:
+        if centre is not None and not CENTRE.match(centre):
+            raise ValueError(
+                f"{centre!r} is not a centre's name: lower-case letters, digits and inner dashes"
+            )
+        return centre
+
+    @field_validator("centre_root")
+    @classmethod
+    def _root_is_a_group(cls, group: str | None) -> str | None:
+        if group is not None and not GROUP.match(group):
+            raise ValueError(f"{group!r} is not a group's name")
+        return group
 
     @field_validator("centre_groups")
     @classmethod
@@ -107,9 +111,7 @@ class TrustedIssuer(Settings):
             raise ValueError(f"{' and '.join(ways)} both say what the centre is: keep one")
         parts = urlsplit(self.url)
         if parts.scheme == "http" and not (self.allow_loopback_http and is_loopback(parts.hostname or "")):
-            raise ValueError(
-                f"{self.url!r} is not https://; http:// is for loopback addresses with allow_loopback_http only"
-            )
+            raise ValueError(f"{self.url!r} is not https://, nor an allowed loopback address")
         return self
 
 
@@ -118,7 +120,7 @@ class TrustedIssuers(Settings):
 
     issuers: list[TrustedIssuer] = Field(min_length=1)
     """The issuers, each with another `url`."""
-    cache_dir: Path | None = None
+    cache_dir: Optional[Path] = None  # noqa: UP045
     """Where issuers' public keys are kept between runs; without it, in memory only."""
 
     @model_validator(mode="after")

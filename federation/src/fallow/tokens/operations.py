@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 STORAGE: dict[str, frozenset[str]] = {
     "read": frozenset({"read"}),
     "stat": frozenset({"read", "create", "modify", "stage"}),

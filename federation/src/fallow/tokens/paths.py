@@ -1,8 +1,9 @@
 """Paths in scopes and requests, in one strict normal form.
 
-The normal form is decoded, absolute, begins with one slash, has no empty, `.` or `..` segment and no trailing slash. What could
-be read in two ways is refused, not repaired, so no path reaches further than what was written: `..` in any spelling, an encoded
-separator, NUL, a backslash, a broken escape.
+The normal form is decoded, absolute, begins with one slash, has no empty, `.` or `..` segment and no
+trailing slash. What could be read in two ways is refused, not repaired, so no path reaches further than what
+was written: `..` in any spelling, an encoded separator, NUL, a backslash, a broken escape, an escape that
+hides another of these.
 """
 
 from __future__ import annotations
@@ -48,20 +49,25 @@ def decode(path: str) -> str:
     """Undo percent-encoding once.
 
     Raises:
-        BadPath: An escape is broken, hides a separator, or is not UTF-8; or what it leaves would decode again.
+        BadPath: An escape is broken, is not UTF-8, or hides a separator or a climb.
     """
     if _BROKEN_ESCAPE.search(path):
         raise BadPath("has a broken percent escape")
-    segments = []
-    for segment in path.split("/"):
-        try:
-            plain = unquote_to_bytes(segment).decode()
-        except UnicodeError as error:
-            raise BadPath("is not UTF-8 when decoded") from error
-        if "/" in plain:
-            raise BadPath("hides a separator in a percent escape")
-        segments.append(plain)
-    return "/".join(segments)
+    return "/".join(_decode_segment(segment) for segment in path.split("/"))
+
+
+def _decode_segment(segment: str) -> str:
+    if "%" not in segment:
+        return segment
+    try:
+        plain = unquote_to_bytes(segment).decode()
+        # something behind us may decode once more: what that would make of it must be harmless too
+        again = unquote_to_bytes(plain).decode()
+    except UnicodeError as error:
+        raise BadPath("is not UTF-8 when decoded") from error
+    if "/" in plain or (again != plain and (again in {".", ".."} or set(again) & set("/\\\0"))):
+        raise BadPath("hides a separator or a climb in a percent escape")
+    return plain
 
 
 def from_scope(path: str) -> tuple[str, bool]:
@@ -71,6 +77,20 @@ def from_scope(path: str) -> tuple[str, bool]:
         BadPath: It has none.
     """
     return normalise(decode(path))
+
+
+def of_request(path: str) -> tuple[str, bool]:
+    """`normalise` for the decoded path of a request.
+
+    Raises:
+        TokenError: `insufficient_scope`: it climbs; `invalid_request`: it has no normal form.
+    """
+    try:
+        return normalise(path)
+    except Traversal as error:
+        raise TokenError("insufficient_scope", f"The request's path {error}.") from error
+    except BadPath as error:
+        raise TokenError("invalid_request", f"The request's path {error}.") from error
 
 
 def from_url(raw_path: str, prefix: str = "/") -> str:
@@ -83,18 +103,15 @@ def from_url(raw_path: str, prefix: str = "/") -> str:
         prefix: Where the area begins on this server.
 
     Raises:
-        TokenError: `invalid_request`: the path has no normal form; `insufficient_scope`: it climbs or is outside the area.
+        TokenError: `invalid_request`: it has no normal form; `insufficient_scope`: it climbs or is outside.
     """
     try:
-        path, directory = from_scope(raw_path)
-    except Traversal as error:
-        raise TokenError("insufficient_scope", f"The request's path {error}.") from error
+        decoded = decode(raw_path)
     except BadPath as error:
         raise TokenError("invalid_request", f"The request's path {error}.") from error
+    path, directory = of_request(decoded)
     if not below(path, prefix):
-        raise TokenError(
-            "insufficient_scope", "The request's path is outside the area of the token's issuer."
-        )
+        raise TokenError("insufficient_scope", "The request's path is outside the issuer's area.")
     inside = path[len(prefix.rstrip("/")) :] or "/"
     return inside + "/" if directory and inside != "/" else inside
 

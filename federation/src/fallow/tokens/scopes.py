@@ -55,7 +55,7 @@ def parse(claim: str) -> Scopes:
                 storage.add(StorageScope(name[8:], normal, directory))
         elif name.startswith("compute."):
             capabilities = True
-            # "compute.create:/queue" restricts in a way nobody has defined: it must not become the unrestricted form
+            # "compute.create:/queue" restricts in a way nobody has defined: it must not become unrestricted
             if scope == name and name[8:] in COMPUTE_NAMES:
                 compute.add(name[8:])
     return Scopes(frozenset(storage), frozenset(compute), capabilities, names)
