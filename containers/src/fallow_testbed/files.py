@@ -13,8 +13,8 @@ FIRST_UID = 2001
 
 
 def write(host: Host, path: str, text: str, *, mode: int = 0o644, owner: tuple[int, int] = (0, 0)) -> Path:
-    """Write one file into the host's writable layer, with its mode and owner from the first byte."""
-    target = host.upper / path.lstrip("/")
+    """Write one file of a host, running or not, with its mode and owner from the first byte."""
+    target = host.files / path.lstrip("/")
     target.parent.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as stream:
@@ -40,7 +40,7 @@ def lower(layers: tuple[Path, ...], path: str) -> Path:
 
 def ids(host: Host, account: str) -> tuple[int, int]:
     """The user and group id that an account of the root file system has."""
-    for line in lower((host.upper, *host.layers), "/etc/passwd").read_text().splitlines():
+    for line in lower((host.files, *host.layers), "/etc/passwd").read_text().splitlines():
         fields = line.split(":")
         if fields[0] == account:
             return int(fields[2]), int(fields[3])
@@ -65,3 +65,10 @@ def make_home(base: Path, names: tuple[str, ...]) -> None:
         home.mkdir(parents=True, exist_ok=True)
         home.chmod(0o700)
         os.chown(home, uid, uid)
+
+
+def make_scratch(host: Host) -> None:
+    """Make `/scratch`, open to all accounts as `/tmp` is."""
+    scratch = host.upper / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    scratch.chmod(0o1777)

@@ -59,8 +59,16 @@ class Host:
 
     @property
     def upper(self) -> Path:
-        """The writable layer: files put here before the start are the host's own."""
+        """The writable layer: files put here before the start are the host's own, afterwards it must be left alone."""
         return self.directory / "upper"
+
+    @property
+    def files(self) -> Path:
+        """The host's root as the machine can write it: the running host's view, else the writable layer."""
+        try:
+            return Path(f"/proc/{self.pid()}/root")
+        except NotAvailableError:
+            return self.upper
 
     def start(self, deadline_s: float = 30) -> int:
         """Start the holder and wait until the host's root is in place; returns its first process's id on the machine."""
@@ -143,8 +151,8 @@ class Host:
     def spawn(
         self, argv: Sequence[str], *, log: str, user: str = "root", env: Mapping[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
-        """Start a long-running command inside the host; what it says goes to the file `log` of the host's upper layer."""
-        path = self.upper / log.lstrip("/")
+        """Start a long-running command inside the host; what it says goes to the host's file `log`."""
+        path = self.files / log.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as stream:
             return subprocess.Popen(

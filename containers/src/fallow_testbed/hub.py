@@ -1,0 +1,77 @@
+"""The testbed's hub: S3 store, identity provider, HTCondor and the gateway, each as an account of its own."""
+
+from __future__ import annotations
+
+import json
+
+from fallow_testbed import files, issuer, s3
+from fallow_testbed.host import Host
+from fallow_testbed.layout import Layout
+from fallow_testbed.wait import wait_for_port, wait_until
+
+GATEWAY_PORT = 8443
+GATEWAY_URL = f"https://hub:{GATEWAY_PORT}"
+SETTINGS = "/etc/fallow/hub.toml"
+TLS = "/etc/fallow/tls"
+ACCOUNT = "condor"
+CONDOR_CONFIG = "/etc/fallow/condor/condor_config"
+
+
+def hub_toml(layout: Layout) -> str:
+    """The hub's settings file for the declared federation."""
+    spec = layout.spec
+    lines = [
+        'name = "testbed"',
+        f"trust_domain = {json.dumps(spec.trust_domain)}",
+        'host = "hub"',
+        f'listen = "{spec.addresses()["hub"]}"',
+        f'account = "{ACCOUNT}"',
+        f'tls_cert = "{TLS}/tls.pem"',
+        f'tls_key = "{TLS}/tls-key.pem"',
+        f'audiences = ["{GATEWAY_URL}"]',
+        f'plain_names_issuer = "{issuer.URL}"',
+        "[storage]",
+        f'endpoint = "{s3.ENDPOINT}"',
+        f'bucket = "{s3.BUCKET}"',
+        f'keys_file = "{s3.KEYS_FILE}"',
+        f'ca_file = "{TLS}/ca.pem"',
+        "[[issuers]]",
+        f'url = "{issuer.URL}"',
+        f'ca_file = "{TLS}/ca.pem"',
+        'centre_root = "/fallow"',
+    ]
+    for centre in spec.centres:
+        account = issuer.launcher_account(centre)
+        lines += ["[[centres]]", f'name = "{centre}"', f'launcher_issuer = "{issuer.URL}"', f'launcher_sub = "{account}"']
+    return "\n".join(lines) + "\n"
+
+
+def start(layout: Layout) -> None:
+    """Bring the started host `hub` to service."""
+    hub = layout.hub()
+    issuer.start(hub, layout.spec)
+    s3.start(hub)
+    issuer.certificate(hub, TLS, ACCOUNT)
+    files.write(hub, SETTINGS, hub_toml(layout))
+    hub.run(["install", "-d", "-o", ACCOUNT, "-m", "0700", "/var/lib/fallow"])
+    hub.run(["fallow", "hub", "configure"], user=ACCOUNT)
+    start_condor(hub)
+    start_gateway(hub)
+
+
+def start_condor(hub: Host) -> None:
+    """Start HTCondor's master and wait until the schedd is in the collector."""
+    env = {"CONDOR_CONFIG": CONDOR_CONFIG}
+    hub.spawn(["condor_master", "-f"], user=ACCOUNT, env=env, log="/var/log/fallow/condor.log")
+
+    def registered() -> bool:
+        seen = hub.run(["condor_status", "-schedd", "-af", "Name"], user=ACCOUNT, env=env, check=False)
+        return bool(seen.stdout.strip())
+
+    wait_until(registered, "HTCondor on the hub", 60)
+
+
+def start_gateway(hub: Host) -> None:
+    """Start the gateway and wait until it takes connections."""
+    hub.spawn(["fallow", "hub", "gateway"], user=ACCOUNT, log="/var/log/fallow/gateway.log")
+    wait_for_port(hub, "hub", GATEWAY_PORT, "the gateway")

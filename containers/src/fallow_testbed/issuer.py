@@ -1,0 +1,66 @@
+"""The testbed's identity provider on the hub: people, launchers' robot accounts, the test CA and its certificates."""
+
+from __future__ import annotations
+
+import json
+
+from fallow_testbed import files
+from fallow_testbed.host import Host
+from fallow_testbed.spec import Federation
+from fallow_testbed.wait import wait_for_port
+
+PORT = 8444
+URL = f"https://hub:{PORT}"
+STATE = "/home/issuer/state"
+CA_FILE = f"{STATE}/ca.pem"
+USER_SCOPES = ("compute.read", "compute.create", "compute.modify", "compute.cancel", "storage.read:/", "storage.modify:/")
+
+
+def launcher_account(centre: str) -> str:
+    """The account (and `sub`) of a centre's launcher."""
+    return f"launcher-{centre}"
+
+
+def people_toml(spec: Federation) -> str:
+    """The issuer's file of people: everybody at the desk, and one robot account per centre."""
+    lines = ['clients = ["fallow"]']
+    for name, user in spec.users.items():
+        groups = ["/fallow", f"/fallow/{user.centre}", *(["/production"] if user.role == "manager" else [])]
+        lines += _person(name, groups, USER_SCOPES)
+    for centre in spec.centres:
+        lines += _person(launcher_account(centre), ["/fallow", f"/fallow/{centre}"], ("compute.read",))
+    return "\n".join(lines) + "\n"
+
+
+def _person(name: str, groups: list[str], scopes: tuple[str, ...]) -> list[str]:
+    # JSON strings and arrays of strings are TOML as well.
+    fields = {"sub": name, "name": name.title(), "groups": groups, "scopes": list(scopes)}
+    return [f"[users.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
+
+
+def start(hub: Host, spec: Federation) -> None:
+    """Make the issuer's state and start it; its CA also signs the other servers' certificates."""
+    files.write(hub, "/etc/fallow/people.toml", people_toml(spec))
+    issuer = ["fallow-dev-issuer", "init", "--state", STATE, "--issuer", URL, "--host", "hub"]
+    hub.run([*issuer, "--people", "/etc/fallow/people.toml"], user="issuer")
+    listen = f"{spec.addresses()['hub']}:{PORT}"
+    hub.spawn(
+        ["fallow-dev-issuer", "serve", "--state", STATE, "--listen", listen], user="issuer", log="/var/log/fallow/issuer.log"
+    )
+    wait_for_port(hub, "hub", PORT, "the issuer")
+
+
+def certificate(hub: Host, directory: str, owner: str) -> None:
+    """Put `tls.pem`, `tls-key.pem` and `ca.pem` for the host `hub` into `directory`, readable by `owner` only."""
+    made = f"{STATE}/for-{owner}"
+    hub.run(["fallow-dev-issuer", "certificate", "--state", STATE, "--host", "hub", "--out", made], user="issuer")
+    hub.run(["install", "-d", "-o", owner, "-m", "0755", directory])
+    for name, mode in (("tls.pem", "0644"), ("tls-key.pem", "0600"), ("ca.pem", "0644")):
+        hub.run(["install", "-o", owner, "-m", mode, f"{made}/{name}", f"{directory}/{name}"])
+
+
+def token(hub: Host, account: str, audience: str, *, life_s: int = 6 * 3600, scope: str | None = None) -> str:
+    """A WLCG access token for one account, as the issuer would give it after a login."""
+    argv = ["fallow-dev-issuer", "token", "--state", STATE, "--user", account, "--audience", audience]
+    argv += ["--life-s", str(life_s), *(["--scope", scope] if scope is not None else [])]
+    return hub.run(argv, user="issuer").stdout.strip()

@@ -1,0 +1,42 @@
+"""The testbed's S3 store: SeaweedFS over TLS on the hub. Only its S3 port is reachable; the rest stays on loopback."""
+
+from __future__ import annotations
+
+import json
+import secrets
+
+from fallow_testbed import files, issuer
+from fallow_testbed.host import Host
+from fallow_testbed.spec import HUB_ADDRESS
+from fallow_testbed.wait import wait_for_port
+
+PORT = 8333
+ENDPOINT = f"https://hub:{PORT}"
+BUCKET = "fallow"
+DIRECTORY = "/var/lib/s3"
+TLS = f"{DIRECTORY}/tls"
+KEYS_FILE = "/etc/fallow/s3-keys.toml"
+
+
+def start(hub: Host) -> None:
+    """Start the store with one administrator, whose keys the gateway alone gets, and make the federation's bucket."""
+    access, secret = "hub", secrets.token_urlsafe(32)
+    owner = files.ids(hub, "s3")
+    identity = {"name": "hub", "credentials": [{"accessKey": access, "secretKey": secret}], "actions": ["Admin"]}
+    files.write(hub, "/etc/fallow/s3.json", json.dumps({"identities": [identity]}), mode=0o600, owner=owner)
+    keys = f'access_key = "{access}"\nsecret_key = "{secret}"\n'
+    files.write(hub, KEYS_FILE, keys, mode=0o600, owner=files.ids(hub, "condor"))
+    hub.run(["install", "-d", "-o", "s3", "-m", "0700", DIRECTORY, f"{DIRECTORY}/data"])
+    issuer.certificate(hub, TLS, "s3")
+    hub.spawn(server_argv(), user="s3", log="/var/log/fallow/s3.log")
+    wait_for_port(hub, "hub", PORT, "the S3 store")
+
+
+def server_argv() -> list[str]:
+    """The command line of the store; it holds no secret."""
+    return [
+        "weed", "server", f"-dir={DIRECTORY}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.volumeSizeLimitMB=256",
+        "-volume.max=64", "-s3", f"-s3.ip.bind={HUB_ADDRESS}", f"-s3.port={PORT}", "-s3.config=/etc/fallow/s3.json",
+        f"-s3.cert.file={TLS}/tls.pem", f"-s3.key.file={TLS}/tls-key.pem", "-s3.allowDeleteBucketNotEmpty=false",
+        "-s3.port.iceberg=0", "-s3.port.lance=0",
+    ]  # fmt: skip

@@ -1,0 +1,61 @@
+"""The declaration of a testbed."""
+
+from pathlib import Path
+
+import pytest
+
+from fallow.errors import SettingsError
+from fallow.settings import load, parse
+from fallow_testbed.slurm import slurm_conf
+from fallow_testbed.spec import DEFAULT, Centre, Federation
+
+
+def test_the_demo_declares_three_centres_of_different_size() -> None:
+    spec = load(Federation, DEFAULT)
+    sizes = {name: centre.nodes * centre.cores for name, centre in spec.centres.items()}
+    assert list(sizes) == ["alder", "birch", "cedar"]
+    assert len(set(sizes.values())) == 3
+
+
+def test_every_host_has_an_address_of_its_own() -> None:
+    spec = parse(Federation, {"centres": {"oak": {"nodes": 9}, "elm": {"nodes": 9}}}, source="test")
+    addresses = spec.addresses()
+    assert len(set(addresses.values())) == len(addresses) == 2 + 2 * 10
+
+
+def test_a_node_belongs_to_its_centre_and_the_hub_to_none() -> None:
+    spec = load(Federation, DEFAULT)
+    assert [spec.centre_of(host) for host in ("alder", "alder-2", "hub", "desk")] == ["alder", "alder", "", ""]
+
+
+@pytest.mark.parametrize(
+    ("document", "complaint"),
+    [
+        ({"centres": {}}, "at least 1 item"),
+        ({"centres": {"hub": {}}}, "a centre cannot be called 'hub'"),
+        ({"centres": {"Big Iron": {}}}, "String should match pattern"),
+        ({"centres": {"oak": {"nodes": 0}}}, "centres.oak.nodes: Input should be greater than or equal to 1"),
+        ({"centres": {"oak": {"colour": "green"}}}, "centres.oak.colour: Extra inputs are not permitted"),
+        ({"centres": {"oak": {}}, "users": {"eve": {"centre": "elm"}}}, "'eve' belongs to centre 'elm', which is not declared"),
+    ],
+)
+def test_a_wrong_declaration_is_refused_with_the_place(document: dict[str, object], complaint: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(Federation, document, source="federation.toml")
+    assert "federation.toml" in str(caught.value)
+    assert complaint in str(caught.value)
+
+
+def test_a_declaration_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text("[centres")
+    with pytest.raises(SettingsError, match="is not valid TOML"):
+        load(Federation, file)
+
+
+def test_slurm_preempts_the_spare_partition_for_the_main_one() -> None:
+    text = slurm_conf("oak", Centre(nodes=3, cores=8, memory_mb=4000))
+    assert "NodeName=oak-[1-3] CPUs=8 RealMemory=4000" in text
+    main, spare = (line for line in text.splitlines() if line.startswith("PartitionName="))
+    assert "PriorityTier=10 PreemptMode=OFF" in main
+    assert "PriorityTier=1 PreemptMode=CANCEL" in spare
