@@ -30,7 +30,7 @@ UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 
 class Message(BaseModel):
-    """Base of what passes between parts: immutable; unknown fields are dropped, so newer parts may say more."""
+    """Base of what passes between parts: immutable; unknown fields are dropped: newer parts may say more."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
 

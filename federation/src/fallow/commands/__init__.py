@@ -1,0 +1,1 @@
+"""The subcommands of `fallow` that every installation has."""

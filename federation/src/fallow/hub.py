@@ -1,0 +1,158 @@
+"""The hub's gateway, seen from a client: one method per call, typed answers, `FallowError` on failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import Callable, TypeVar
+from urllib.parse import quote
+
+from pydantic import ValidationError
+
+from fallow.client import ClientSettings
+from fallow.errors import NotAvailableError, RefusedError
+from fallow.messages import (
+    ACCESS_TOKEN_TYPE,
+    JWT_TOKEN_TYPE,
+    TOKEN_EXCHANGE_GRANT,
+    Federation,
+    ImageUpload,
+    ImageUrl,
+    Refusal,
+    StorageAccess,
+    TokenResponse,
+)
+from fallow.offers import Message, Offer, Offers
+from fallow.web import PASSING, Answer, Web, for_people
+
+M = TypeVar("M", bound=Message)
+
+
+class HubRefusedError(RefusedError):
+    """The gateway said no.
+
+    Args:
+        status: The HTTP status.
+        code: The gateway's error code, e.g. `insufficient_scope`; empty where it gave none.
+    """
+
+    def __init__(self, what: str, *, status: int, code: str = "", remedy: str = "") -> None:
+        super().__init__(what, remedy=remedy)
+        self.status = status
+        self.code = code
+
+
+class HubUnavailableError(NotAvailableError):
+    """The gateway is not there, overloaded, or answers nonsense.
+
+    Args:
+        retry_after_s: Seconds that the gateway asks to wait, or None.
+    """
+
+    def __init__(self, what: str, *, retryable: bool = True, retry_after_s: float | None = None) -> None:
+        remedy = "Try again later." if retryable else "Check that the hub's URL is a Fallow gateway's."
+        super().__init__(what, remedy=remedy, retryable=retryable)
+        self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True)
+class CondorToken:
+    """An HTCondor IDTOKEN and when it expires."""
+
+    token: str = field(repr=False)
+    expires: datetime
+
+
+class HubClient:
+    """Calls the gateway of one hub.
+
+    Args:
+        settings: Where the hub is and who vouches for its certificate.
+        token: Gives the user's WLCG token; called only for calls that need one.
+        web: How requests are sent; made from `settings` unless given.
+    """
+
+    def __init__(self, settings: ClientSettings, *, token: Callable[[], str], web: Web | None = None) -> None:
+        self._base = settings.hub
+        self._token = token
+        self._web = web or Web(settings.ca_file)
+
+    def federation(self) -> Federation:
+        """What this federation is: its daemons, issuers and centres."""
+        return _read(Federation, self._web.send("GET", f"{self._base}/v1/federation", repeatable=True))
+
+    def exchange(self, scope: str) -> CondorToken:
+        """Exchange the WLCG token for an HTCondor one of at most `scope`, e.g. `messages.SCOPE_USER`.
+
+        A lost answer only leaves a short-lived token behind that nobody has, so the call may be repeated.
+        """
+        form = {
+            "grant_type": TOKEN_EXCHANGE_GRANT,
+            "subject_token": self._token(),
+            "subject_token_type": ACCESS_TOKEN_TYPE,
+            "requested_token_type": JWT_TOKEN_TYPE,
+            "scope": scope,
+        }
+        asked = datetime.now(timezone.utc)
+        answer = _read(
+            TokenResponse, self._web.send("POST", f"{self._base}/v1/token", form=form, repeatable=True)
+        )
+        return CondorToken(answer.access_token, asked + timedelta(seconds=answer.expires_in))
+
+    def offers(self) -> list[Offer]:
+        """Every offer that has not expired."""
+        return _read(Offers, self._web.send("GET", f"{self._base}/v1/offers", repeatable=True)).offers
+
+    def publish_offer(self, centre: str, offer: Offer) -> None:
+        """Store a centre's offer in place of its last one."""
+        url = f"{self._base}/v1/offers/{quote(centre, safe='')}"
+        document = offer.model_dump_json()
+        _accepted(self._web.send("PUT", url, bearer=self._token(), document=document, repeatable=True))
+
+    def storage(self) -> StorageAccess:
+        """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated."""
+        answer = self._web.send("POST", f"{self._base}/v1/storage", bearer=self._token(), repeatable=True)
+        return _read(StorageAccess, answer)
+
+    def image_url(self, digest: str) -> ImageUrl | None:
+        """Where to read an image, or None if the hub has none of this digest."""
+        url = f"{self._base}/v1/images/{quote(digest, safe=':')}"
+        answer = self._web.send("GET", url, bearer=self._token(), repeatable=True)
+        return None if answer.status == 404 else _read(ImageUrl, answer)
+
+    def image_upload(self, digest: str) -> ImageUpload | None:
+        """Where to write an image, or None if the hub has it already."""
+        url = f"{self._base}/v1/images/{quote(digest, safe=':')}"
+        answer = self._web.send("PUT", url, bearer=self._token(), repeatable=True)
+        return None if answer.status == 409 else _read(ImageUpload, answer)
+
+
+def _accepted(answer: Answer) -> Answer:
+    """Return the answer if it is a success; raise what it says otherwise."""
+    if 200 <= answer.status < 300:
+        return answer
+    try:
+        refusal = Refusal.model_validate(answer.json())
+        code, said = for_people(refusal.error, 80), for_people(refusal.error_description or refusal.error)
+    except ValueError:
+        code, said = "", f"status {answer.status} without an explanation"
+    if answer.status in PASSING or answer.status >= 500:
+        wait_s = answer.retry_after_s(datetime.now(timezone.utc))
+        raise HubUnavailableError(f"The hub cannot answer now: {said.rstrip('.')}.", retry_after_s=wait_s)
+    if 300 <= answer.status < 400 or answer.status < 200:
+        raise HubUnavailableError(f"The hub answered with status {answer.status}.", retryable=False)
+    remedy = "Run `fallow login`." if answer.status == 401 else ""
+    raise HubRefusedError(
+        f"The hub refused: {said.rstrip('.')}.", status=answer.status, code=code, remedy=remedy
+    )
+
+
+def _read(model: type[M], answer: Answer) -> M:
+    """The body of a success as `model`."""
+    try:
+        return model.model_validate(_accepted(answer).json())
+    except ValidationError as error:
+        wrong = ", ".join(".".join(map(str, item["loc"])) for item in error.errors(include_input=False))
+        raise HubUnavailableError(f"The hub's answer lacks sense in: {wrong}.", retryable=False) from None
+    except ValueError as error:
+        raise HubUnavailableError(f"The hub's answer is no JSON object: {error}.", retryable=False) from None
