@@ -1,0 +1,49 @@
+"""Packs a directory as a SIF file with the Apptainer of the root file system."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from fallow.errors import FallowError
+from fallow_testbed.images.programs import ProgramError, clean_environment, inside, run
+
+_SQUASHFS = "-comp zstd -Xcompression-level 6 -no-xattrs"
+# Level 6 reads as fast as any other and packs 500 MB in 7 s on two cores.
+
+
+def pack(tree: Path, target: Path, *, packer: Sequence[Path], scratch: Path, log: Path) -> str:
+    """Write `tree` as a SIF file.
+
+    Args:
+        tree: Root directory of the image.
+        target: The file to write; its directory exists.
+        packer: Layers of a root file system that has Apptainer.
+        scratch: An empty directory.
+        log: File that gets the output.
+
+    Returns:
+        SHA-256 of the file, 64 hexadecimal digits.
+
+    Raises:
+        FallowError: Apptainer failed.
+    """
+    argv = [
+        "apptainer",
+        "--quiet",
+        "build",
+        "--mksquashfs-args",
+        _SQUASHFS,
+        f"/build/out/{target.name}",
+        "/build/tree",
+    ]
+    binds = {"/build/tree": tree, "/build/out": target.parent}
+    try:
+        run(inside(packer, argv, scratch=scratch, binds=binds), log=log, env=clean_environment())
+    except ProgramError as error:
+        raise FallowError(
+            f"Apptainer could not pack {target.name}.", remedy=f"All that it said is in {log}."
+        ) from error
+    with target.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
