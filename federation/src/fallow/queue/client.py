@@ -1,0 +1,227 @@
+"""The queue client: few, large calls to one schedd, each authenticated with a fresh enough token."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Callable, Protocol
+
+from fallow.errors import FallowError, NotAvailableError, RefusedError, UsageError
+from fallow.queue.description import description
+from fallow.queue.literals import equals, quoted
+from fallow.queue.records import PROJECTION, JobRecord, JobState, record
+from fallow.queue.session import LOCK, QueueToken, bindings, install_token
+from fallow.queue.spec import JobSpec
+
+log = logging.getLogger(__name__)
+
+TokenProvider = Callable[[], QueueToken]
+"""Gives a new token for the queue; called whenever the last one comes near its end."""
+
+_RENEW_BEFORE_S = 120.0
+_ID_CHUNK = 500
+_REFUSALS = (
+    "SUBMIT_REQUIREMENT",
+    "AUTHENTICATE",
+    "permission denied",
+    "not authorized",
+    "unauthorized",
+    "DENIED",
+)
+
+
+class FederationInfo(Protocol):
+    """What a client must know of a federation to reach its queue; `fallow.messages.Federation` has it."""
+
+    @property
+    def trust_domain(self) -> str:
+        """The domain that issued the tokens of the queue."""
+
+    @property
+    def collector(self) -> str:
+        """Address of the pool's collector, `host:port`."""
+
+    @property
+    def schedd(self) -> str:
+        """Name of the schedd."""
+
+
+class Queue:
+    """One user's view of a federation's queue. Safe to use from several threads.
+
+    Args:
+        federation: Where the queue is.
+        new_token: Gives a token whenever the present one is about to end.
+        clock: Unix time; tests give their own.
+    """
+
+    def __init__(
+        self, federation: FederationInfo, new_token: TokenProvider, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._federation = federation
+        self._new_token = new_token
+        self._clock = clock
+        self._token: QueueToken | None = None
+        self._schedd: Any = None
+        self._known: dict[str, dict[str, str]] = {}
+
+    def submit(self, specs: Sequence[JobSpec]) -> list[str]:
+        """Submit a batch in one transaction and send its input files.
+
+        A key that this run has in the queue already is not submitted again: its id is returned. This
+        covers a repeated call, also by a later client after a crash. It covers neither two clients that submit
+        the same run at the same moment nor jobs that have left the queue.
+
+        Returns:
+            The job ids, in the order of `specs`.
+
+        Raises:
+            UsageError: A specification cannot be expressed, or two of them have the same run and key.
+            RefusedError: The hub refused the jobs; none was queued.
+            NotAvailableError: The hub is out of reach, or the files were not sent; none of them will run.
+        """
+        if len({(spec.run, spec.key) for spec in specs}) != len(specs):
+            raise UsageError(
+                "Two jobs of one batch have the same run and key.", remedy="Give every job a key of its own."
+            )
+        with LOCK:
+            new = [spec for spec in specs if spec.key not in self._keys(spec.run)]
+            if new:
+                for spec, job in zip(new, self._submit_new(new)):
+                    self._known[spec.run][spec.key] = job
+            return [self._known[spec.run][spec.key] for spec in specs]
+
+    def status(self, run: str) -> dict[str, JobRecord]:
+        """All jobs of `run` that are in the queue, by key, in one query.
+
+        Absent from the answer is not finished: see `history`.
+        """
+        ads = self._call("query the queue", "query", equals("FallowRun", run), PROJECTION)
+        return {found.key: found for found in map(record, ads)}
+
+    def jobs(self, run: str | None = None) -> list[JobRecord]:
+        """This user's jobs in the queue, or those of one run, oldest first."""
+        constraint = equals("FallowRun", run) if run else "FallowRun =!= undefined"
+        mine = bindings().QueryOpt.DefaultMyJobsOnly
+        ads = self._call("query the queue", "query", constraint, PROJECTION, opts=mine)
+        return sorted(map(record, ads), key=lambda job: [int(part) for part in job.id.split(".")])
+
+    def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
+        """What became of jobs that have left the queue, by key; absent are those that nobody remembers."""
+        found: dict[str, JobRecord] = {}
+        for chunk in _chunks(ids):
+            ads = self._call("read the history", "history", _any_of(chunk), PROJECTION, match=len(chunk))
+            found.update((job.key, job) for job in map(record, ads))
+        return found
+
+    def remove(
+        self, *, run: str | None = None, ids: Sequence[str] = (), reason: str = "Removed by owner"
+    ) -> int:
+        """Remove all jobs of `run`, or those with `ids`; returns how many were removed."""
+        constraints = [_any_of(chunk) for chunk in _chunks(ids)]
+        if run is not None:
+            constraints.append(equals("FallowRun", run))
+        removed = sum(self._remove(constraint, reason) for constraint in constraints)
+        with LOCK:
+            gone = set(ids)
+            for known, keys in self._known.items():
+                kept = {key: job for key, job in keys.items() if job not in gone}
+                self._known[known] = {} if known == run else kept
+        return removed
+
+    def take(self, ids: Sequence[str]) -> None:
+        """Say that the results of these finished jobs have been taken: the queue may forget them."""
+        for chunk in _chunks(ids):
+            constraint = f"JobStatus == 4 && ({_any_of(chunk)})"
+            self._call("release finished jobs", "edit", constraint, "FallowTaken", "true")
+
+    def fetch(self, job: str, *, into: Path) -> None:
+        """Fetch `stdout` and `stderr` of a finished job into the directory `into`.
+
+        Raises:
+            NotAvailableError: The files are not there (the job never ran) or could not be sent.
+        """
+        place = quoted(str(into), what="The directory for a job's output")
+        self._call("fetch the job's output", "edit", _any_of([job]), "SUBMIT_Iwd", place)
+        self._call("fetch the job's output", "retrieve", _any_of([job]))
+
+    def _submit_new(self, specs: Sequence[JobSpec]) -> list[str]:
+        shared, rows = description(specs)
+        submit = bindings().Submit(shared)
+        result = self._call("submit jobs", "submit", submit, spool=True, itemdata=iter(rows))
+        cluster, first = result.cluster(), result.first_proc()
+        try:
+            self._call("send the jobs' files", "spool", result)
+        except BaseException:
+            self._give_up(f"ClusterId == {cluster}")
+            raise
+        log.info("submitted %d jobs as cluster %d", len(specs), cluster)
+        return [f"{cluster}.{first + number}" for number in range(len(specs))]
+
+    def _give_up(self, constraint: str) -> None:
+        """Remove jobs whose files never arrived; if that fails, the next client of the run removes them."""
+        try:
+            self._remove(constraint, "Its files were not sent")
+        except FallowError as error:
+            log.warning("jobs that could not be completed remain held in the queue: %s", error)
+
+    def _remove(self, constraint: str, reason: str) -> int:
+        answer = self._call("remove jobs", "act", bindings().JobAction.Remove, constraint, (reason, 0))
+        return int(answer["TotalSuccess"]) if answer is not None else 0
+
+    def _keys(self, run: str) -> dict[str, str]:
+        """Keys of `run` in the queue; asked for once, half-submitted jobs of an earlier client removed."""
+        if run not in self._known:
+            there = self.status(run)
+            if any(job.state is JobState.STAGING for job in there.values()):
+                self._give_up(f"{equals('FallowRun', run)} && JobStatus == 5 && HoldReasonCode == 16")
+            usable = (JobState.WAITING, JobState.RUNNING, JobState.FINISHED)
+            self._known[run] = {key: job.id for key, job in there.items() if job.state in usable}
+        return self._known[run]
+
+    def _call(self, what: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """One exchange with the schedd, located anew after a failure; the bindings' errors become ours."""
+        with LOCK:
+            htcondor = bindings()
+            try:
+                self._renew()
+                if self._schedd is None:
+                    collector = htcondor.Collector(self._federation.collector)
+                    place = collector.locate(htcondor.DaemonType.Schedd, self._federation.schedd)
+                    self._schedd = htcondor.Schedd(place)
+                return getattr(self._schedd, method)(*args, **kwargs)
+            except (htcondor.HTCondorException, OSError) as error:
+                self._schedd = None
+                message = " ".join(str(error).split())
+                if any(word in message for word in _REFUSALS):
+                    self._token = None  # the next call asks for a new one
+                    raise RefusedError(
+                        f"Could not {what}: {message}", remedy="Check your token with: fallow whoami"
+                    ) from error
+                raise NotAvailableError(f"Could not {what}: {message}", retryable=True) from error
+
+    def _renew(self) -> None:
+        if self._token is None or self._token.expires - self._clock() < _RENEW_BEFORE_S:
+            self._token = self._new_token()
+            install_token(self._federation.trust_domain, self._token.value)
+
+
+def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + _ID_CHUNK] for start in range(0, len(ids), _ID_CHUNK))
+
+
+def _any_of(ids: Sequence[str]) -> str:
+    """A constraint for these job ids.
+
+    Raises:
+        UsageError: One of them is not a job id.
+    """
+    clauses = []
+    for job in ids:
+        cluster, _, process = job.partition(".")
+        if not (cluster.isascii() and cluster.isdigit() and process.isascii() and process.isdigit()):
+            raise UsageError(f"{job!r} is not a job id.", remedy="A job id looks like 12.0; see: fallow jobs")
+        clauses.append(f"(ClusterId == {int(cluster)} && ProcId == {int(process)})")
+    return " || ".join(clauses)

@@ -1,0 +1,121 @@
+"""What the queue says about a job: a job ad in, one immutable record out. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+PROJECTION = [
+    "ClusterId", "ProcId", "FallowRun", "FallowKey", "FallowName", "FallowWalltime",
+    "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "NumJobStarts",
+    "HoldReason", "HoldReasonCode", "RemoveReason", "LastVacateReason",
+    "QDate", "JobCurrentStartDate", "JobCurrentStartExecutingDate", "CompletionDate",
+    "MachineAttrFallowCentre0", "MachineAttrFallowPilot0",
+]  # fmt: skip
+"""All the attributes that a record is made of: what a status query asks for."""
+
+_SPOOLING = 16
+_OVER_WALLTIME = frozenset({46, 47})
+_STATUS = {1: "waiting", 2: "running", 3: "removed", 4: "finished", 5: "held", 6: "running", 7: "running"}
+
+
+class JobState(enum.Enum):
+    """Where a job is; the states after `RUNNING` are final for this job."""
+
+    STAGING = "staging"
+    WAITING = "waiting"
+    RUNNING = "running"
+    HELD = "held"
+    FINISHED = "finished"
+    REMOVED = "removed"
+
+
+@dataclass(frozen=True)
+class JobRecord:
+    """One job as the queue (or its history) last saw it; moments are unix times in UTC."""
+
+    id: str
+    run: str
+    key: str
+    name: str
+    state: JobState
+    exit_code: int | None
+    """Exit code of a finished job; None where a signal ended it."""
+    exit_signal: int | None
+    hold_code: int | None
+    reason: str
+    """Why the job is held, was removed or was last taken off a slot."""
+    centre: str | None
+    """The centre of the last slot that ran the job."""
+    pilot: str | None
+    starts: int
+    """How many times the job was started."""
+    walltime_s: int | None
+    submitted: int | None
+    started: int | None
+    finished: int | None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the job ran to its end and said that all is well."""
+        return self.state is JobState.FINISHED and self.exit_code == 0
+
+    @property
+    def over_walltime(self) -> bool:
+        """Whether the job was stopped because it ran longer than it asked for."""
+        return self.state is JobState.HELD and self.hold_code in _OVER_WALLTIME
+
+    @property
+    def waited_s(self) -> int | None:
+        """Seconds from submission to the last start."""
+        return (
+            None if self.started is None or self.submitted is None else max(0, self.started - self.submitted)
+        )
+
+    @property
+    def ran_s(self) -> int | None:
+        """Seconds from the last start to the end."""
+        return None if self.started is None or self.finished is None else max(0, self.finished - self.started)
+
+
+def record(ad: Mapping[str, Any]) -> JobRecord:
+    """The record of a job ad; attributes that are missing or not of the expected type count as absent."""
+    code = _number(ad, "HoldReasonCode")
+    state = JobState(_STATUS.get(_number(ad, "JobStatus") or 0, "waiting"))
+    if state is JobState.HELD and code == _SPOOLING:
+        state = JobState.STAGING
+    by_signal = ad.get("ExitBySignal") is True
+    finished = state is JobState.FINISHED
+    reason = {JobState.HELD: "HoldReason", JobState.REMOVED: "RemoveReason"}.get(state, "LastVacateReason")
+    return JobRecord(
+        id=f"{_number(ad, 'ClusterId')}.{_number(ad, 'ProcId')}",
+        run=_text(ad, "FallowRun") or "",
+        key=_text(ad, "FallowKey") or "",
+        name=_text(ad, "FallowName") or "",
+        state=state,
+        exit_code=_number(ad, "ExitCode") if finished and not by_signal else None,
+        exit_signal=_number(ad, "ExitSignal") if finished and by_signal else None,
+        hold_code=code if state is JobState.HELD else None,
+        reason=_text(ad, reason) or "",
+        centre=_text(ad, "MachineAttrFallowCentre0"),
+        pilot=_text(ad, "MachineAttrFallowPilot0"),
+        starts=_number(ad, "NumJobStarts") or 0,
+        walltime_s=_number(ad, "FallowWalltime"),
+        submitted=_number(ad, "QDate"),
+        started=_number(ad, "JobCurrentStartExecutingDate") or _number(ad, "JobCurrentStartDate"),
+        finished=_number(ad, "CompletionDate") or None,
+    )
+
+
+def _number(ad: Mapping[str, Any], name: str) -> int | None:
+    value = ad.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return int(value)
+
+
+def _text(ad: Mapping[str, Any], name: str) -> str | None:
+    value = ad.get(name)
+    return value if isinstance(value, str) else None
