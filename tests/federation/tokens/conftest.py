@@ -35,12 +35,19 @@ def b64(raw: bytes) -> str:
 class Signer:
     """An issuer's pair of keys: `key1` on P-256 and `key-rsa`."""
 
-    ec_key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+    ec_key: ec.EllipticCurvePrivateKey = field(
+        default_factory=lambda: ec.generate_private_key(ec.SECP256R1())
+    )
     rsa_key: rsa.RSAPrivateKey = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
 
     def jwks(self) -> dict[str, Any]:
         keys = [
-            {**json.loads(ECAlgorithm.to_jwk(self.ec_key.public_key())), "kid": "key1", "alg": "ES256", "use": "sig"},
+            {
+                **json.loads(ECAlgorithm.to_jwk(self.ec_key.public_key())),
+                "kid": "key1",
+                "alg": "ES256",
+                "use": "sig",
+            },
             {**json.loads(RSAAlgorithm.to_jwk(self.rsa_key.public_key())), "kid": "key-rsa", "use": "sig"},
         ]
         return {"keys": keys}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import TypeAdapter, ValidationError
+
+from fallow.offers import CentreName
 from fallow.tokens.claims import Claims
 from fallow.tokens.errors import TokenError
-from fallow.tokens.issuers import CENTRE
 
 
 def centre_of(claims: Claims) -> str:
@@ -21,8 +23,8 @@ def centre_of(claims: Claims) -> str:
     found = {issuer.centre_groups[group] for group in claims.groups if group in issuer.centre_groups}
     if issuer.centre_root:
         root = issuer.centre_root + "/"
-        names = {group[len(root) :] for group in claims.groups if group.startswith(root)}
-        found = {name for name in names if CENTRE.match(name)}
+        found = {group[len(root) :] for group in claims.groups if group.startswith(root)}
+        found = {name for name in found if _is_centre(name)}
     if len(found) == 1:
         return found.pop()
     what = (
@@ -35,3 +37,14 @@ def centre_of(claims: Claims) -> str:
         iss=claims.iss,
         jti=claims.jti,
     )
+
+
+def _is_centre(name: str) -> bool:
+    try:
+        _CENTRE.validate_python(name)
+    except ValidationError:
+        return False
+    return True
+
+
+_CENTRE = TypeAdapter(CentreName)

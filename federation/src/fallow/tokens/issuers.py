@@ -10,14 +10,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from fallow.offers import CentreName
 from fallow.settings import Settings
 from fallow.tokens.operations import OPERATIONS
 from fallow.tokens.paths import normalise
 
 GROUP = re.compile(r"(?:/[a-zA-Z0-9][a-zA-Z0-9_.-]*)+\Z")
 """The profile's grammar of a group name."""
-CENTRE = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\Z")
-"""A centre's name: it becomes part of HTCondor identities, paths and host names."""
 
 
 def is_loopback(host: str) -> bool:
@@ -40,9 +39,9 @@ class TrustedIssuer(Settings):
     """Exactly what its tokens carry as `iss`; a trailing slash matters."""
     prefix: str = "/"
     """Where the storage area of this issuer begins on the server: its tokens' paths are relative to that."""
-    centre: Optional[str] = None  # noqa: UP045 - read at run time, on Python 3.9 too
+    centre: Optional[CentreName] = None  # noqa: UP045 - read at run time, on Python 3.9 too
     """The centre of everybody who comes from this issuer."""
-    centre_groups: dict[str, str] = Field(default_factory=dict)
+    centre_groups: dict[str, CentreName] = Field(default_factory=dict)
     """The centre of the members of a group, e.g. `"/vo/alpha" = "alpha"`."""
     centre_root: Optional[str] = None  # noqa: UP045 - read at run time, on Python 3.9 too
     """A group whose direct children are named like centres: `/fallow` for `/fallow/<centre>`. For an issuer
@@ -71,15 +70,6 @@ class TrustedIssuer(Settings):
     def _prefix_is_absolute(cls, prefix: str) -> str:
         return normalise(prefix)[0]
 
-    @field_validator("centre")
-    @classmethod
-    def _centre_is_a_name(cls, centre: str | None) -> str | None:
-        if centre is not None and not CENTRE.match(centre):
-            raise ValueError(
-                f"{centre!r} is not a centre's name: lower-case letters, digits and inner dashes"
-            )
-        return centre
-
     @field_validator("centre_root")
     @classmethod
     def _root_is_a_group(cls, group: str | None) -> str | None:
@@ -91,8 +81,8 @@ class TrustedIssuer(Settings):
     @classmethod
     def _groups_name_centres(cls, mapping: dict[str, str]) -> dict[str, str]:
         for group, centre in mapping.items():
-            if not GROUP.match(group) or not CENTRE.match(centre):
-                raise ValueError(f"{group!r} = {centre!r} does not map a group to a centre")
+            if not GROUP.match(group):
+                raise ValueError(f"{group!r}, mapped to {centre}, is not a group's name")
         return mapping
 
     @field_validator("group_policy")

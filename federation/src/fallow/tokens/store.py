@@ -9,18 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
-import stat
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fallow.errors import FallowError
+from fallow.files import private_directory, read_private, write_private
 from fallow.tokens.compact import strict_json
 
 logger = logging.getLogger(__name__)
-
-MAX_BYTES = 512 * 1024
 
 
 @dataclass(frozen=True)
@@ -51,33 +48,25 @@ class KeyStore:
         """What was saved for an issuer; None, with a warning, where that cannot be trusted or read."""
         path = self.path(issuer)
         try:
-            return _parse(issuer, strict_json(_read_own(path)))
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, TypeError) as error:
+            content = read_private(path)
+            return None if content is None else _parse(issuer, strict_json(content.encode()))
+        except (FallowError, OSError, ValueError, TypeError) as error:
             logger.warning("keys of %s in %s are not used: %s", issuer, path, error)
             return None
 
     def save(self, issuer: str, stored: Stored) -> None:
         """Keep the keys of an issuer; a failure is a warning, since the keys are in memory."""
-        path = self.path(issuer)
         body = {
             "issuer": issuer,
             "jwks_uri": stored.jwks_uri,
             "fetched_at": stored.fetched_at,
             "jwks": stored.jwks,
         }
+        path = self.path(issuer)
         try:
-            self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=".keys-")  # 0600
-            try:
-                with os.fdopen(handle, "w") as stream:
-                    json.dump(body, stream)
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink()
-                raise
-        except (OSError, ValueError) as error:
+            private_directory(self._directory)
+            write_private(path, json.dumps(body))
+        except OSError as error:
             logger.warning("keys of %s are not kept in %s: %s", issuer, path, error)
 
 
@@ -88,19 +77,3 @@ def _parse(issuer: str, document: Any) -> Stored:
     if not isinstance(uri, str) or not isinstance(fetched_at, (int, float)) or not isinstance(jwks, dict):
         raise TypeError("it is incomplete")
     return Stored(uri, fetched_at, jwks)
-
-
-def _read_own(path: Path) -> bytes:
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as stream:
-        status = os.fstat(handle)
-        if (
-            not stat.S_ISREG(status.st_mode)
-            or status.st_mode & 0o022
-            or status.st_uid not in {0, os.geteuid()}
-        ):
-            raise PermissionError("others could have written it")
-        raw = stream.read(MAX_BYTES + 1)
-    if len(raw) > MAX_BYTES:
-        raise ValueError("it is too large")
-    return raw
