@@ -14,7 +14,8 @@ from fallow_dev_issuer import BANNER
 from fallow_dev_issuer.certificates import TestAuthority, utc_now
 from fallow_dev_issuer.errors import IssuerError
 from fallow_dev_issuer.keys import ALGORITHMS, MAX_LIFE_S, KeyRing
-from fallow_dev_issuer.people import EXAMPLE, People
+from fallow_dev_issuer.people import People
+from fallow_dev_issuer.setup import initialise
 from fallow_dev_issuer.state import State, write_private
 from fallow_dev_issuer.tokens import access_claims
 
@@ -57,17 +58,7 @@ def issuer() -> None:
 )
 def init(directory: Path, url: str, hosts: tuple[str, ...], people: Path | None) -> None:
     """Make keys, a test CA, a TLS certificate and the file of people; what is there and fits is kept."""
-    content = people.read_bytes() if people else EXAMPLE.encode()
-    if people:
-        People.load(people)
-    state = State.create(directory, url)
-    if people or not state.people.exists():
-        write_private(state.people, content)
-    if not state.keys.exists():
-        KeyRing(()).rotated(time.time()).save(state.keys)
-    authority = TestAuthority(directory)
-    authority.ensure(utc_now())
-    authority.ensure_certificate(list(hosts), directory, utc_now())
+    initialise(directory, url, list(hosts), people)
     logger.info("issuer %s is ready in %s. %s", url, directory, BANNER)
 
 
