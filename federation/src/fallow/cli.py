@@ -47,6 +47,8 @@ def fallow(verbose: int) -> None:
     """Work with a Fallow federation: the spare capacity of independent HPC centres as one.
 
     Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 something needed is not there, 4 refused.
+
+    Completion in bash, likewise in zsh and fish: eval "$(_FALLOW_COMPLETE=bash_source fallow)"
     """
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
