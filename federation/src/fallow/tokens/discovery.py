@@ -27,15 +27,21 @@ class FoundToken:
 
     token: str = field(repr=False)
     """In the form of RFC 6750; what it says is not checked."""
-    source: str
-    """The variable or file, for messages."""
+    file: Path | None
+    """The file it was in; None for the variable."""
+
+    @property
+    def source(self) -> str:
+        """The variable or file, for messages."""
+        return "BEARER_TOKEN" if self.file is None else str(self.file)
 
 
-def find_token(environ: Mapping[str, str] | None = None, *, shared: Path = _SHARED) -> FoundToken | None:
+def discover_token(environ: Mapping[str, str] | None = None, *, shared: Path = _SHARED) -> FoundToken | None:
     """The token that the environment offers, or None.
 
-    The first of `$BEARER_TOKEN`, the file `$BEARER_TOKEN_FILE`, `$XDG_RUNTIME_DIR/bt_u<uid>` and `/tmp/bt_u<uid>`
-    that is not empty. A file counts only if it is a plain file that nobody but this user may read.
+    The first of `$BEARER_TOKEN`, the file `$BEARER_TOKEN_FILE`, `$XDG_RUNTIME_DIR/bt_u<uid>` and
+    `/tmp/bt_u<uid>` that is not empty. A file counts only if it is a plain file that nobody but this user
+    may read.
 
     Args:
         environ: Variables; the process's own by default.
@@ -47,35 +53,34 @@ def find_token(environ: Mapping[str, str] | None = None, *, shared: Path = _SHAR
             token that is meant.
     """
     environ = os.environ if environ is None else environ
-    for source, content in _candidates(environ, shared):
+    for file, content in _candidates(environ, shared):
         token = content.strip(_SPACE)
         if not token:
             continue
         if len(token) > _MAX_CHARACTERS or not _TOKEN.match(token):
-            raise SettingsError(
-                f"{source} does not hold a bearer token.", remedy="Put one there or remove it."
-            )
-        return FoundToken(token, source)
+            what = f"{file or 'BEARER_TOKEN'} does not hold a bearer token."
+            raise SettingsError(what, remedy="Put one there or remove it.")
+        return FoundToken(token, file)
     return None
 
 
-def _candidates(environ: Mapping[str, str], shared: Path) -> Iterator[tuple[str, str]]:
-    yield "BEARER_TOKEN", environ.get("BEARER_TOKEN", "")
+def _candidates(environ: Mapping[str, str], shared: Path) -> Iterator[tuple[Path | None, str]]:
+    yield None, environ.get("BEARER_TOKEN", "")
     named = environ.get("BEARER_TOKEN_FILE")
     if named:
         content = read_private(Path(named))
         if content is None:
             what = f"BEARER_TOKEN_FILE names {named}, which does not exist."
             raise SettingsError(what, remedy="Put a token there or unset the variable.")
-        yield named, content
+        yield Path(named), content
     runtime = environ.get("XDG_RUNTIME_DIR")
     for directory in [*([Path(runtime)] if runtime else []), shared]:
         path = directory / f"bt_u{os.geteuid()}"
-        yield str(path), _content(path)
+        yield path, _content(path)
 
 
 def _content(path: Path) -> str:
-    """What is in a usual place. A stranger's file there is passed over: it must neither be used nor stop us."""
+    """What is in a usual place; a stranger's file there is neither used nor stops us."""
     with contextlib.suppress(OSError):
         if path.lstat().st_uid != os.geteuid():
             logger.warning("%s belongs to another user and is not used", path)
