@@ -70,9 +70,9 @@ class Queue:
     def submit(self, specs: Sequence[JobSpec]) -> list[str]:
         """Submit a batch in one transaction and send its input files.
 
-        A key that this run has in the queue already is not submitted again: its id is returned. This
-        covers a repeated call, also by a later client after a crash. It covers neither two clients that submit
-        the same run at the same moment nor jobs that have left the queue.
+        A key that this run has in the queue already is not submitted again: its id is returned. This covers a
+        repeated call, also by a later client after a crash. It covers neither two clients that submit one run
+        at the same moment nor jobs that have left the queue.
 
         Returns:
             The job ids, in the order of `specs`.

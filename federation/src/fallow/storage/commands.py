@@ -1,0 +1,42 @@
+"""`fallow storage`: where a user's files are, and how other programs reach them."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from fallow.output import show
+
+
+@click.group(invoke_without_command=True)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.pass_context
+def storage(context: click.Context, as_json: bool) -> None:
+    """Show your storage in the federation: endpoint, bucket, prefix; never the keys."""
+    if context.invoked_subcommand is not None:
+        return
+    from fallow.client import connect
+
+    access = connect().storage()
+    row = {
+        "endpoint": access.endpoint,
+        "url": f"s3://{access.bucket}/{access.prefix}".rstrip("/"),
+        "region": access.region,
+        "credentials_expire": access.expires.isoformat(),
+    }
+    show([row], list(row), as_json=as_json)
+
+
+@storage.command()
+def env() -> None:
+    """Print shell commands after which AWS clients use your storage: eval "$(fallow storage env)".
+
+    They hold no secret: the configuration file they point to names a command that gets short-lived keys.
+    """
+    from fallow.client import client_settings, connect
+    from fallow.storage.environment import environment
+
+    settings = client_settings()
+    for name, value in environment(connect(settings).storage(), settings).items():
+        click.echo(f"export {name}={shlex.quote(value)}")
