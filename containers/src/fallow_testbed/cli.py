@@ -30,13 +30,14 @@ testbed.add_command(images)
 @testbed.command()
 @click.argument("declaration", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=DEFAULT)
 @name_option
-def up(declaration: Path, name: str) -> None:
+@click.option("--keep-failed", is_flag=True, help="When something fails, leave the rest running to look at it.")
+def up(declaration: Path, name: str, keep_failed: bool) -> None:
     """Start the federation that DECLARATION describes (default: the demo's, with three centres)."""
     from fallow_testbed.images import testbed_layers
 
     progress = Progress()
     layers = testbed_layers()
-    Testbed(state_directory(name)).up(declaration, layers, progress)
+    Testbed(state_directory(name)).up(declaration, layers, progress, keep_failed=keep_failed)
     click.echo("Up. Look: fallow testbed status. Take it down: fallow testbed down.", err=True)
 
 

@@ -7,7 +7,7 @@ import json
 from fallow_testbed import files, issuer, s3
 from fallow_testbed.host import Host
 from fallow_testbed.layout import Layout
-from fallow_testbed.wait import wait_for_port, wait_until
+from fallow_testbed.wait import serve, wait_until
 
 GATEWAY_PORT = 8443
 GATEWAY_URL = f"https://hub:{GATEWAY_PORT}"
@@ -54,7 +54,7 @@ def start(layout: Layout) -> None:
     issuer.certificate(hub, TLS, ACCOUNT)
     files.write(hub, SETTINGS, hub_toml(layout))
     hub.run(["install", "-d", "-o", ACCOUNT, "-m", "0700", "/var/lib/fallow"])
-    hub.run(["fallow", "hub", "configure"], user=ACCOUNT)
+    hub.run(["fallow", "hub", "configure"])
     start_condor(hub)
     start_gateway(hub)
 
@@ -73,5 +73,4 @@ def start_condor(hub: Host) -> None:
 
 def start_gateway(hub: Host) -> None:
     """Start the gateway and wait until it takes connections."""
-    hub.spawn(["fallow", "hub", "gateway"], user=ACCOUNT, log="/var/log/fallow/gateway.log")
-    wait_for_port(hub, "hub", GATEWAY_PORT, "the gateway")
+    serve(hub, ["fallow", "-v", "hub", "gateway"], user=ACCOUNT, port=GATEWAY_PORT, what="gateway")

@@ -7,7 +7,7 @@ import json
 from fallow_testbed import files
 from fallow_testbed.host import Host
 from fallow_testbed.spec import Federation
-from fallow_testbed.wait import wait_for_port
+from fallow_testbed.wait import serve
 
 PORT = 8444
 URL = f"https://hub:{PORT}"
@@ -44,10 +44,8 @@ def start(hub: Host, spec: Federation) -> None:
     issuer = ["fallow-dev-issuer", "init", "--state", STATE, "--issuer", URL, "--host", "hub"]
     hub.run([*issuer, "--people", "/etc/fallow/people.toml"], user="issuer")
     listen = f"{spec.addresses()['hub']}:{PORT}"
-    hub.spawn(
-        ["fallow-dev-issuer", "serve", "--state", STATE, "--listen", listen], user="issuer", log="/var/log/fallow/issuer.log"
-    )
-    wait_for_port(hub, "hub", PORT, "the issuer")
+    argv = ["fallow-dev-issuer", "serve", "--state", STATE, "--listen", listen]
+    serve(hub, argv, user="issuer", port=PORT, what="issuer")
 
 
 def certificate(hub: Host, directory: str, owner: str) -> None:

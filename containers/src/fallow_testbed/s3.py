@@ -8,7 +8,7 @@ import secrets
 from fallow_testbed import files, issuer
 from fallow_testbed.host import Host
 from fallow_testbed.spec import HUB_ADDRESS
-from fallow_testbed.wait import wait_for_port
+from fallow_testbed.wait import serve
 
 PORT = 8333
 ENDPOINT = f"https://hub:{PORT}"
@@ -28,8 +28,7 @@ def start(hub: Host) -> None:
     files.write(hub, KEYS_FILE, keys, mode=0o600, owner=files.ids(hub, "condor"))
     hub.run(["install", "-d", "-o", "s3", "-m", "0700", DIRECTORY, f"{DIRECTORY}/data"])
     issuer.certificate(hub, TLS, "s3")
-    hub.spawn(server_argv(), user="s3", log="/var/log/fallow/s3.log")
-    wait_for_port(hub, "hub", PORT, "the S3 store")
+    serve(hub, server_argv(), user="s3", port=PORT, what="s3")
 
 
 def server_argv() -> list[str]:

@@ -58,13 +58,16 @@ class Testbed:
             raise UsageError(f"The testbed has no host {name!r}.", remedy=f"It has {', '.join(sorted(hosts))}.")
         return hosts[name]
 
-    def up(self, declaration: Path, layers: tuple[Path, ...], progress: Progress) -> Layout:
+    def up(
+        self, declaration: Path, layers: tuple[Path, ...], progress: Progress, *, keep_failed: bool = False
+    ) -> Layout:
         """Start everything anew from `declaration`; what an earlier run left is removed first.
 
         Args:
             declaration: The federation's TOML file.
             layers: Root file system layers, the uppermost first.
             progress: Where the steps are shown.
+            keep_failed: Leave what did start running when something fails, to look at it.
 
         Raises:
             FallowError: Something is missing or failed; nothing is left running.
@@ -80,7 +83,8 @@ class Testbed:
             try:
                 self._start(layout, progress)
             except BaseException:
-                self._kill()
+                if not keep_failed:
+                    self._kill()
                 raise
         return layout
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fallow.errors import NotAvailableError
 from fallow_testbed.host import Host
@@ -22,7 +22,19 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float, paus
         time.sleep(pause_s)
 
 
-def wait_for_port(host: Host, address: str, port: int, what: str, deadline_s: float = 60) -> None:
-    """Return as soon as something on `address`:`port` takes connections, tried from inside `host`."""
-    argv = ["bash", "-c", 'exec 3<>"/dev/tcp/$0/$1"', address, str(port)]
-    wait_until(lambda: host.run(argv, check=False).returncode == 0, what, deadline_s)
+def serve(host: Host, argv: Sequence[str], *, user: str, port: int, what: str, deadline_s: float = 60) -> None:
+    """Start a server on `host` and return as soon as it takes connections on `port` of the host's own address.
+
+    Raises:
+        NotAvailableError: It ended, or was not ready in time; the message holds the last lines that it said.
+    """
+    log = f"/var/log/fallow/{what}.log"
+    server = host.spawn(argv, user=user, log=log)
+    connect = ["bash", "-c", 'exec 3<>"/dev/tcp/$0/$1"', host.name, str(port)]
+    end = time.monotonic() + deadline_s
+    while host.run(connect, check=False).returncode != 0:
+        if server.poll() is not None or time.monotonic() > end:
+            said = (host.files / log.lstrip("/")).read_text(errors="replace").strip().splitlines()[-3:]
+            state = "is not ready in time" if server.poll() is None else f"ended with {server.returncode}"
+            raise NotAvailableError(f"The {what} on {host.name} {state}: {' / '.join(said)}")
+        time.sleep(0.05)
