@@ -111,7 +111,7 @@ class Party:
 def make_party(
     directory: Path, signer: Signer, revoked: Callable[[Any], bool] | None = None, **settings: Any
 ) -> Party:
-    KeyStore(directory).save(ISSUER, Stored(f"{ISSUER}/jwks", NOW, signer.jwks()))
+    KeyStore(directory).save(ISSUER, Stored(NOW, signer.jwks()))
     issuer = TrustedIssuer(url=ISSUER, **{"prefix": "/vo", "group_policy": GROUP_POLICY, **settings})
     fetch = CountingFetch()
     validator = Validator(TrustedIssuers(issuers=[issuer], cache_dir=directory), revoked=revoked, fetch=fetch)

@@ -33,8 +33,9 @@ RETRY_S = 300
 @dataclass(frozen=True)
 class _KeySet:
     by_kid: dict[str, list[PyJWK]]
-    jwks_uri: str
     fetched_at: float
+    jwks_uri: str = ""
+    """Where they were; empty when they come from the disk, which does not say where to go."""
 
     def age_s(self, now: float) -> float:
         """Seconds since the fetch; a clock that was set back makes keys old, not young."""
@@ -107,7 +108,7 @@ class KeyCache:
         if stored is None:
             return None
         try:
-            return _KeySet(parse_jwks(stored.jwks), stored.jwks_uri, stored.fetched_at)
+            return _KeySet(parse_jwks(stored.jwks), stored.fetched_at)
         except ValueError as error:
             logger.warning("stored keys of %s are not used: %s", issuer.url, error)
             return None
@@ -115,11 +116,11 @@ class KeyCache:
     def _refresh(self, issuer: TrustedIssuer, entry: _Entry, kid: str, now: float) -> None:
         """Fetch the keys, or keep the old ones and say so."""
         usable = _usable(entry, now)
-        entry.tried_at = now
         try:
-            # an unknown kid alone costs one request: where the keys are is known and was checked hours ago
-            young = usable and entry.keyset is not None and entry.keyset.age_s(now) < REFRESH_S
-            uri = entry.keyset.jwks_uri if young and entry.keyset else find_jwks_uri(issuer, self._fetch)
+            # an unknown kid alone costs one request: where the keys are was asked less than 6 hours ago
+            young = entry.keyset is not None and entry.keyset.age_s(now) < REFRESH_S
+            known = entry.keyset.jwks_uri if entry.keyset and young else ""
+            uri = known or find_jwks_uri(issuer, self._fetch)
             jwks = self._fetch(uri, issuer)
             by_kid = parse_jwks(jwks)
         except (NotAvailableError, ValueError) as error:
@@ -127,10 +128,12 @@ class KeyCache:
                 "keys of %s were not refreshed%s: %s", issuer.url, "" if usable else ", none left", error
             )
         else:
-            entry.keyset = _KeySet(by_kid, uri, now)
+            entry.keyset = _KeySet(by_kid, now, uri)
             logger.info("%d keys of %s fetched", len(by_kid), issuer.url)
             if self._store:
-                self._store.save(issuer.url, Stored(uri, now, jwks))
+                self._store.save(issuer.url, Stored(now, jwks))
+        # only now: until here other threads that find no key must wait for this fetch
+        entry.tried_at = now
         if not _lookup(entry, kid, now):
             entry.unknown_at = now
 

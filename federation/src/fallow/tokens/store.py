@@ -24,7 +24,6 @@ logger = logging.getLogger(__name__)
 class Stored:
     """What is kept of one issuer."""
 
-    jwks_uri: str
     fetched_at: float
     """Unix time in seconds."""
     jwks: dict[str, Any]
@@ -58,7 +57,6 @@ class KeyStore:
         """Keep the keys of an issuer; a failure is a warning, since the keys are in memory."""
         body = {
             "issuer": issuer,
-            "jwks_uri": stored.jwks_uri,
             "fetched_at": stored.fetched_at,
             "jwks": stored.jwks,
         }
@@ -73,7 +71,7 @@ class KeyStore:
 def _parse(issuer: str, document: Any) -> Stored:
     if not isinstance(document, dict) or document.get("issuer") != issuer:
         raise ValueError("it is of another issuer")
-    uri, fetched_at, jwks = (document.get(name) for name in ("jwks_uri", "fetched_at", "jwks"))
-    if not isinstance(uri, str) or not isinstance(fetched_at, (int, float)) or not isinstance(jwks, dict):
+    fetched_at, jwks = document.get("fetched_at"), document.get("jwks")
+    if not isinstance(fetched_at, (int, float)) or not isinstance(jwks, dict):
         raise TypeError("it is incomplete")
-    return Stored(uri, fetched_at, jwks)
+    return Stored(fetched_at, jwks)
