@@ -1,7 +1,7 @@
 """The policy's conditions as what people read and what the pool enforces: clauses of a pilot's START.
 
-Every value comes from the validated policy, whose patterns admit nothing that could end a ClassAd string. A job
-that does not say what a clause asks for is not taken.
+Every value comes from the validated policy, whose patterns admit nothing that could end a ClassAd string. A
+job that does not say what a clause asks for is not taken.
 """
 
 from __future__ import annotations

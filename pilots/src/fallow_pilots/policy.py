@@ -51,7 +51,7 @@ class Identity(Settings):
 
     centre: CentreName
     """The centre's name in the federation."""
-    hub: str = Field(pattern=r"^https?://[A-Za-z0-9.\[\]:-]+$")
+    hub: str = Field(pattern=r"^https://[A-Za-z0-9.\[\]:-]+$")
     """URL of the hub's gateway, e.g. `https://hub.example.org:8443`."""
     ca_file: Optional[AbsolutePath] = None
     """Certificate authority of the hub, on the shared file system; none where a public one signed it."""

@@ -10,9 +10,9 @@ from typing import Optional
 from pydantic import Field, ValidationError
 
 from fallow.errors import SettingsError
+from fallow.files import read_private, write_private
 from fallow.offers import CentreName
 from fallow.settings import Settings
-from fallow_pilots.files import read_private, write_private
 
 PILOT_ID = r"^[a-z0-9][a-z0-9-]{0,62}-[0-9]{1,12}$"
 
@@ -63,7 +63,7 @@ class PilotSpec(Settings):
 
     def write(self, path: Path) -> None:
         """Store the spec at `path`, 0600, whole or not at all."""
-        write_private(path, self.model_dump_json(indent=1).encode() + b"\n")
+        write_private(path, self.model_dump_json(indent=1) + "\n")
 
     @classmethod
     def read(cls, path: Path) -> "PilotSpec":
@@ -72,8 +72,11 @@ class PilotSpec(Settings):
         Raises:
             SettingsError: The file is missing, belongs to another user, is open to others, or does not fit.
         """
+        text = read_private(path)
+        if text is None:
+            raise SettingsError(f"There is no pilot specification at {path}.")
         try:
-            return cls.model_validate_json(read_private(path))
+            return cls.model_validate_json(text)
         except ValidationError as error:
             problems = "; ".join(
                 f"{'.'.join(map(str, item['loc']))}: {item['msg']}"

@@ -1,0 +1,116 @@
+"""What every batch system takes and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Protocol
+
+from fallow.errors import NotAvailableError
+
+
+class BatchError(NotAvailableError):
+    """The batch system failed, did not answer in time, or answered nonsense; nothing follows from it."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(what, remedy=remedy, retryable=True)
+
+
+class Phase(Enum):
+    """Where a batch job is."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    ENDED = "ended"
+
+
+class Stop(Enum):
+    """How firmly a job is asked to stop."""
+
+    DRAIN = "drain"
+    """Finish what runs and take nothing new."""
+    EVICT = "evict"
+    """Give running work back and leave within seconds."""
+    KILL = "kill"
+    """Remove it, queued or running."""
+
+
+@dataclass(frozen=True)
+class BatchJob:
+    """One pilot as a batch job."""
+
+    name: str
+    """Unique in the batch system, so that a job whose id was lost is found again."""
+    node_command: Path
+    spec: Path
+    script: Path
+    log: Path
+    cores: int
+    memory_mb: int
+    gpus: int
+    walltime_s: int
+    drain_grace_s: int
+    deadline: datetime | None = None
+    """The job must have ended by then, however long it waits to start."""
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One job in one answer of the batch system."""
+
+    name: str
+    native_id: str
+    phase: Phase
+    detail: str
+    """The batch system's own word for the state, with its reason where there is one."""
+    started: datetime | None = None
+    node: str | None = None
+
+
+@dataclass(frozen=True)
+class Node:
+    """One node that could take a pilot: it is up, answers, and is not reserved for anybody else."""
+
+    name: str
+    cores_free: int
+    memory_mb_free: int
+    gpus_free: int
+    idle: bool
+    """No job at all is on it."""
+
+
+@dataclass(frozen=True)
+class Spare:
+    """What local work leaves free at one moment."""
+
+    nodes: tuple[Node, ...]
+    waiting: int | None = None
+    """Local jobs that wait for resources; None where nobody asked."""
+
+
+class BatchSystem(Protocol):
+    """A batch system. Every method raises `BatchError` when no trustworthy answer came."""
+
+    programs: tuple[str, ...]
+    """The commands it needs on PATH."""
+
+    def script(self, job: BatchJob) -> str:
+        """Text of the batch script."""
+
+    def submit_argv(self, job: BatchJob) -> list[str]:
+        """The command that submits `job`."""
+
+    def submit(self, job: BatchJob) -> str:
+        """Submit `job` and return its native id; after an error it may exist all the same."""
+
+    def status(self, names: Collection[str]) -> list[JobStatus]:
+        """All known jobs of this centre's pilots; `names` are those that somebody wants to hear of."""
+
+    def stop(self, native_ids: Sequence[str], how: Stop) -> None:
+        """Ask jobs to stop; ones that are gone already are no error."""
+
+    def spare(self, *, count_waiting: bool, partitions: Sequence[str]) -> Spare:
+        """What is free now, and how many local jobs wait in `partitions` (none: in all)."""

@@ -1,0 +1,127 @@
+"""`fallow pilot check`: is everything here that a launcher needs, and what to do where it is not."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable
+
+from fallow.errors import FallowError, NotAvailableError
+from fallow.files import read_private
+from fallow.messages import SCOPE_PILOT
+from fallow_pilots.centre import Centre
+from fallow_pilots.policy import Policy
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    check: str
+    fit: bool
+    finding: str
+    remedy: str = ""
+
+
+def run_checks(policy_file: Path) -> list[Finding]:
+    """Look at everything that can be looked at; what depends on something unfit is left out."""
+    found: list[Finding] = []
+    centres: list[Centre] = []
+
+    def opened() -> str:
+        centres.append(Centre(policy_file))
+        return f"{policy_file} is in order."
+
+    found.append(_tried("policy", opened))
+    for centre in centres:
+        found += _of_centre(centre)
+        centre.store.close()
+    return found
+
+
+def _of_centre(centre: Centre) -> Iterator[Finding]:
+    policy = centre.policy
+    yield _tried("node command", lambda: _node_command(centre))
+    missing = [program for program in centre.batch.programs if shutil.which(program) is None]
+    yield Finding(
+        "batch programs",
+        not missing,
+        f"Missing: {', '.join(missing)}." if missing else f"{', '.join(centre.batch.programs)} are on PATH.",
+        "Install the batch system's client, or put it on the launcher's PATH." if missing else "",
+    )
+    if not missing:
+        yield _tried("batch system", lambda: _batch(centre))
+    token = _tried("WLCG token", lambda: _token(policy))
+    yield token
+    hub = _tried("hub", lambda: _hub(centre))
+    yield hub
+    if token.fit and hub.fit:
+        yield _tried("token exchange", lambda: _exchange(centre))
+
+
+def _tried(check: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(check, True, look())
+    except FallowError as error:
+        return Finding(check, False, error.what, error.remedy)
+
+
+def _node_command(centre: Centre) -> str:
+    decision = centre.launcher.decide(centre.launcher.look(), centre.credentials.remembered())
+    command = centre.launcher.job("check", decision).node_command
+    if not os.access(command, os.X_OK):
+        raise NotAvailableError(
+            f"{command} is not a program.",
+            remedy="Name the installed fallow-pilot-node in assume.node_command.",
+        )
+    return f"{command} is a program here; compute nodes must see it too."
+
+
+def _batch(centre: Centre) -> str:
+    view = centre.launcher.look()
+    if view.spare is None:
+        raise NotAvailableError(
+            view.trouble or "The batch system does not answer.", remedy="Try the command by hand."
+        )
+    active = sum(record.active for record in view.records)
+    idle = sum(node.idle for node in view.spare.nodes)
+    return f"It answers: {len(view.spare.nodes)} nodes have room, {idle} are idle, {active} pilots are here."
+
+
+def _token(policy: Policy) -> str:
+    from fallow.login.peek import expiry, peek
+
+    path = policy.identity.token_file
+    text = read_private(path)
+    if text is None:
+        raise NotAvailableError(
+            f"There is no token at {path}.", remedy="Let the site's token agent write it there."
+        )
+    until = expiry(peek(text.strip())[1])
+    if until is None or until <= datetime.now(timezone.utc):
+        raise NotAvailableError(
+            f"The token at {path} has expired.", remedy="Let the site's token agent renew it."
+        )
+    return f"The token at {path} is private and stands until {until:%Y-%m-%d %H:%M:%S} UTC."
+
+
+def _hub(centre: Centre) -> str:
+    federation = centre.hub.federation()
+    name = centre.policy.identity.centre
+    if name not in federation.centres:
+        raise NotAvailableError(
+            f"The hub of {federation.name} does not know a centre {name}.",
+            remedy="Ask the hub's operator to add it, or mend identity.centre.",
+        )
+    return f"The hub of {federation.name} answers and knows this centre."
+
+
+def _exchange(centre: Centre) -> str:
+    token = centre.hub.exchange(SCOPE_PILOT)
+    return (
+        f"The hub gives this launcher tokens for pilots, valid until {token.expires:%Y-%m-%d %H:%M:%S} UTC."
+    )
