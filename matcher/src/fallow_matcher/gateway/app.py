@@ -1,0 +1,67 @@
+"""The gateway as an ASGI application."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+
+from fallow import __version__
+from fallow.errors import FallowError
+from fallow.messages import Refusal
+from fallow_matcher.gateway import audit, errors, routes
+from fallow_matcher.gateway.access import routes_without_policy
+from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.limits import BodyLimit
+from fallow_matcher.gateway.services import Services
+
+logger = logging.getLogger(__name__)
+
+_REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal} for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503)
+}
+
+
+def create_app(services: Services) -> FastAPI:
+    """Build the application.
+
+    Raises:
+        FallowError: A route has no authorisation policy.
+    """
+    app = FastAPI(
+        title=f"Fallow hub: {services.settings.name}",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        responses=_REFUSALS,
+    )
+    app.state.services = services
+    routes.install(app)
+    errors.install(app)
+    if missing := routes_without_policy(app):
+        raise FallowError(
+            f"No authorisation policy: {', '.join(missing)}.", remedy="Give the route an Access."
+        )
+
+    @app.middleware("http")
+    async def _identify_and_count(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        identifier = secrets.token_hex(8)
+        audit.request_id.set(identifier)
+        response: Response
+        try:
+            services.limits.count_address(request.client.host if request.client else "-")
+            response = await call_next(request)
+        except GatewayError as error:
+            response = errors.answer(error.status, error.code, error.what, error.retry_after_s)
+        response.headers["X-Request-Id"] = identifier
+        logger.info("%s %s %s -> %s", identifier, request.method, request.url.path, response.status_code)
+        return response
+
+    app.add_middleware(BodyLimit, body_bytes=services.settings.limits.body_bytes)
+    return app

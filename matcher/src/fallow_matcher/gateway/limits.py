@@ -1,0 +1,85 @@
+"""How much one caller may ask: requests per minute by address and by identity, and bytes per request."""
+
+from __future__ import annotations
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from fallow_matcher.gateway import errors
+from fallow_matcher.settings import LimitSettings
+
+
+class Limits:
+    """Counts requests in this process.
+
+    Args:
+        settings: The limits.
+    """
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+        self._per_address = RateLimitItemPerMinute(settings.per_address_per_minute)
+        self._per_identity = RateLimitItemPerMinute(settings.per_identity_per_minute)
+
+    def count_address(self, address: str) -> None:
+        """Count one request from a network address.
+
+        Raises:
+            GatewayError: 429, when there were too many.
+        """
+        self._count(self._per_address, "address", address)
+
+    def count_caller(self, issuer: str, subject: str) -> None:
+        """Count one request of a token's subject.
+
+        Raises:
+            GatewayError: 429, when there were too many.
+        """
+        self._count(self._per_identity, "identity", issuer, subject)
+
+    def _count(self, limit: RateLimitItemPerMinute, *key: str) -> None:
+        if not self._limiter.hit(limit, *key):
+            raise errors.GatewayError(
+                429, "too_many_requests", f"More than {limit.amount} requests a minute.", retry_after_s=60
+            )
+
+
+class BodyLimit:
+    """ASGI middleware that answers 413 to a body over the limit, announced or not.
+
+    Args:
+        app: What comes after.
+        body_bytes: The limit.
+    """
+
+    def __init__(self, app: ASGIApp, body_bytes: int) -> None:
+        self._app = app
+        self._body_bytes = body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read the whole body (it is small by definition), then pass it on in one piece."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = b""
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                return
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+            if len(body) > self._body_bytes:
+                refusal = errors.answer(413, "too_large", f"A body is at most {self._body_bytes} bytes.")
+                await refusal(scope, receive, send)
+                return
+        whole: Message = {"type": "http.request", "body": body, "more_body": False}
+
+        async def replay() -> Message:
+            nonlocal whole
+            given, whole = whole, {"type": "http.disconnect"}
+            return given if given["type"] == "http.request" else await receive()
+
+        await self._app(scope, replay, send)

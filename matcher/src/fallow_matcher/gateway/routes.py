@@ -1,0 +1,189 @@
+"""The routes of `/v1`. Each has one `Access`; what is decided is decided in the modules that they call."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Body, Depends, FastAPI, Form, Path, Request, Response
+from pydantic import StringConstraints
+
+from fallow.messages import (
+    ACCESS_TOKEN_TYPE,
+    JWT_TOKEN_TYPE,
+    TOKEN_EXCHANGE_GRANT,
+    Digest,
+    Federation,
+    ImageUpload,
+    ImageUrl,
+    Issuer,
+    StorageAccess,
+    TokenResponse,
+)
+from fallow.offers import CentreName, Message, Offer, Offers
+from fallow_matcher.gateway.access import (
+    Access,
+    Anybody,
+    Caller,
+    Launcher,
+    Member,
+    OwnCentresLauncher,
+    User,
+    UserWho,
+)
+from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.exchange import exchange
+from fallow_matcher.gateway.s3 import SHORTEST_S
+from fallow_matcher.gateway.services import Services
+
+_ANYBODY = Depends(Access(Anybody()))
+_MEMBER = Access(Member())
+_SUBMITTER = Access(UserWho("submit"))
+_LAUNCHER = Access(OwnCentresLauncher())
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Hub = Annotated[Services, Depends(_services)]
+OneDigest = Annotated[Digest, Path()]
+
+
+class Health(Message):
+    """Body of `GET /healthz`."""
+
+    status: str = "ok"
+
+
+class StorageRequest(Message):
+    """Body of `POST /v1/storage`; may be left out."""
+
+    prefix: Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9_][A-Za-z0-9._=-]{0,127}/){0,16}$")] = ""
+    """Folder below the user's own that the access is narrowed to, ending in a slash."""
+
+
+def healthz() -> Health:
+    """Whether the gateway serves."""
+    return Health()
+
+
+def federation(hub: Hub) -> Federation:
+    """What this federation is: all that a client must know beyond this URL."""
+    settings = hub.settings
+    return Federation(
+        name=settings.name,
+        trust_domain=settings.trust_domain,
+        collector=settings.collector_address,
+        schedd=settings.host,
+        s3_endpoint=settings.storage.endpoint,
+        issuers=[
+            Issuer(issuer=issuer.url, client_id=issuer.client_id, audience=settings.audiences[0])
+            for issuer in settings.issuers
+        ],
+        centres=settings.centre_names,
+    )
+
+
+def token(
+    hub: Hub,
+    response: Response,
+    grant_type: Annotated[str, Form(max_length=200)],
+    subject_token: Annotated[str, Form()],
+    subject_token_type: Annotated[str, Form(max_length=200)],
+    requested_token_type: Annotated[str | None, Form(max_length=200)] = None,
+    scope: Annotated[str | None, Form(max_length=1000)] = None,
+) -> TokenResponse:
+    """Exchange a WLCG token for an HTCondor one (RFC 8693): never wider, never longer."""
+    if grant_type != TOKEN_EXCHANGE_GRANT:
+        raise GatewayError(400, "unsupported_grant_type", f"grant_type must be {TOKEN_EXCHANGE_GRANT}.")
+    if subject_token_type not in (ACCESS_TOKEN_TYPE, JWT_TOKEN_TYPE):
+        raise GatewayError(400, "invalid_request", f"subject_token_type must be {ACCESS_TOKEN_TYPE}.")
+    if requested_token_type not in (None, JWT_TOKEN_TYPE):
+        raise GatewayError(400, "invalid_request", f"requested_token_type must be {JWT_TOKEN_TYPE}.")
+    caller = hub.callers.identify(subject_token)
+    hub.limits.count_caller(caller.claims.iss, caller.claims.sub)
+    now = time.time()
+    minted = exchange(caller, scope, settings=hub.settings, mint=hub.mint, now=now)
+    hub.audit.write(
+        "htcondor_token",
+        **_who(caller),
+        identity=minted.identity,
+        scope=minted.scope,
+        issued_jti=minted.jti,
+        exp=minted.expires,
+    )
+    response.headers["Cache-Control"] = "no-store"
+    return TokenResponse(
+        access_token=minted.token, expires_in=max(0, int(minted.expires - now)), scope=minted.scope
+    )
+
+
+def put_offer(
+    hub: Hub, centre: CentreName, offer: Offer, caller: Annotated[Launcher, Depends(_LAUNCHER)]
+) -> None:
+    """Store the centre's offer until it expires."""
+    if offer.centre != centre:
+        raise GatewayError(422, "invalid_request", f"centre: the offer is of {offer.centre}, not {centre}.")
+    hub.offers.put(offer)
+    hub.audit.write("offer", **_who(caller), expires=offer.expires, state=offer.state.value)
+
+
+def offers(hub: Hub) -> Offers:
+    """The offers that have not expired."""
+    return Offers(offers=hub.offers.standing(datetime.now(UTC)))
+
+
+def storage(
+    hub: Hub,
+    response: Response,
+    caller: Annotated[User, Depends(_SUBMITTER)],
+    wanted: Annotated[StorageRequest | None, Body()] = None,
+) -> StorageAccess:
+    """Short-lived S3 access to the caller's own prefix."""
+    left_s = int(caller.claims.exp - time.time())
+    life_s = max(SHORTEST_S, min(hub.settings.lives.storage_s, left_s))
+    access = hub.store.access(f"{caller.centre}.{caller.name}", (wanted or StorageRequest()).prefix, life_s)
+    hub.audit.write("storage", **_who(caller), prefix=access.prefix, exp=access.expires)
+    response.headers["Cache-Control"] = "no-store"
+    return access
+
+
+def get_image(hub: Hub, digest: OneDigest, caller: Annotated[Caller, Depends(_MEMBER)]) -> ImageUrl:
+    """Where to read an image."""
+    size = hub.store.image_bytes(digest)
+    if size is None:
+        raise GatewayError(404, "not_found", f"There is no image {digest}.")
+    return ImageUrl(url=hub.store.image_url(digest, "get_object", hub.settings.lives.url_s), bytes=size)
+
+
+def put_image(hub: Hub, digest: OneDigest, caller: Annotated[User, Depends(_SUBMITTER)]) -> ImageUpload:
+    """Where to write an image; once."""
+    if hub.store.image_bytes(digest) is not None:
+        raise GatewayError(409, "exists", f"The image {digest} is there already.")
+    url = hub.store.image_url(digest, "put_object", hub.settings.lives.url_s)
+    hub.audit.write("image_upload", **_who(caller), digest=digest)
+    return ImageUpload(url=url)
+
+
+def _who(caller: Caller) -> dict[str, object]:
+    return {
+        "iss": caller.claims.iss,
+        "sub": caller.claims.sub,
+        "jti": caller.claims.jti,
+        "centre": caller.centre,
+    }
+
+
+def install(app: FastAPI) -> None:
+    """Add every route; the dependency of each says who may call it."""
+    app.get("/healthz", dependencies=[_ANYBODY])(healthz)
+    app.get("/v1/federation", dependencies=[_ANYBODY])(federation)
+    app.post("/v1/token", dependencies=[_ANYBODY])(token)
+    app.put("/v1/offers/{centre}", status_code=204)(put_offer)
+    app.get("/v1/offers", dependencies=[_ANYBODY])(offers)
+    app.post("/v1/storage")(storage)
+    app.get("/v1/images/{digest}")(get_image)
+    app.put("/v1/images/{digest}")(put_image)

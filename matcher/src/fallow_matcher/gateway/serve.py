@@ -1,0 +1,55 @@
+"""`fallow hub gateway`: the application over TLS."""
+
+from __future__ import annotations
+
+import logging
+import ssl
+from pathlib import Path
+
+import uvicorn
+
+from fallow.errors import SettingsError
+from fallow_matcher.gateway.app import create_app
+from fallow_matcher.gateway.services import build
+from fallow_matcher.settings import HubSettings, require_private
+
+logger = logging.getLogger(__name__)
+
+
+def serve(settings: HubSettings, revoked_file: Path) -> None:
+    """Serve until a signal ends it.
+
+    Raises:
+        SettingsError: Certificate, key or another file is missing, unreadable or readable by others.
+    """
+    require_private(settings.tls_key, "tls_key")
+    services = build(settings, revoked_file)
+    config = uvicorn.Config(
+        create_app(services),
+        host=settings.listen,
+        port=settings.ports.gateway,
+        access_log=False,
+        log_config=None,
+        proxy_headers=False,
+        server_header=False,
+        ssl_certfile=str(settings.tls_cert),
+        ssl_keyfile=str(settings.tls_key),
+        timeout_keep_alive=30,
+        limit_concurrency=256,
+        h11_max_incomplete_event_size=65536,
+    )
+    try:
+        config.load()
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"tls_cert ({settings.tls_cert}) and tls_key ({settings.tls_key}) cannot be used: {error}.",
+            remedy="Give a PEM certificate chain and its key.",
+            setting="tls_cert",
+        ) from error
+    if config.ssl is not None:
+        config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+    logger.info("serving https://%s:%s", settings.listen, settings.ports.gateway)
+    try:
+        uvicorn.Server(config).run()
+    finally:
+        services.close()

@@ -1,0 +1,91 @@
+"""What the routes work with, put together once from the hub's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fallow.tokens import Claims, Validator
+from fallow_matcher.gateway.access import Callers
+from fallow_matcher.gateway.audit import Audit
+from fallow_matcher.gateway.limits import Limits
+from fallow_matcher.gateway.offers import OfferStore
+from fallow_matcher.gateway.s3 import Store
+from fallow_matcher.htcondor import keys, revocation
+from fallow_matcher.htcondor.idtokens import Mint
+from fallow_matcher.settings import HubSettings
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a request may need."""
+
+    settings: HubSettings
+    callers: Callers
+    limits: Limits
+    mint: Mint
+    offers: OfferStore
+    store: Store
+    audit: Audit
+
+    def close(self) -> None:
+        """Close what is open."""
+        self.offers.close()
+        self.audit.close()
+
+
+class Revocations:
+    """What is revoked now, read again whenever the file changes.
+
+    Args:
+        path: The file that `fallow hub revoke` writes.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_at: tuple[int, int] | None = None
+        self._revoked = revocation.Revoked()
+
+    def now(self) -> revocation.Revoked:
+        """What is revoked.
+
+        Raises:
+            SettingsError: The file cannot be read: better no token than one for a revoked centre.
+        """
+        found = self._path.stat() if self._path.exists() else None
+        stamp = (found.st_mtime_ns, found.st_ino) if found else None
+        if stamp is None or stamp != self._read_at:
+            self._revoked = revocation.read(self._path)
+            self._read_at = stamp
+        return self._revoked
+
+
+def build(
+    settings: HubSettings, revoked_file: Path, *, validate: Callable[..., Claims] | None = None
+) -> Services:
+    """Put the services together.
+
+    Args:
+        settings: The hub's settings.
+        revoked_file: Where `fallow hub revoke` keeps its list.
+        validate: Stands in for the token validator.
+
+    Raises:
+        SettingsError: A key or file that is needed is missing or readable by others.
+    """
+    revocations = Revocations(revoked_file)
+    revocations.now()
+    folder = settings.state_dir / "gateway"
+    for role in keys.roles(settings):
+        keys.load(keys.directory(settings), keys.newest(keys.directory(settings), role))
+    validator = Validator(settings.trusted, revoked=lambda claims: claims.jti in revocations.now().jtis)
+    return Services(
+        settings=settings,
+        callers=Callers(settings, validate or validator.validate, lambda: revocations.now().centres),
+        limits=Limits(settings.limits),
+        mint=Mint(settings.trust_domain, keys.directory(settings)),
+        offers=OfferStore(folder / "offers.sqlite"),
+        store=Store(settings.storage),
+        audit=Audit(folder / "audit.jsonl"),
+    )

@@ -1,0 +1,1 @@
+"""The hub's HTCondor: its configuration, signing keys, tokens, checks and revocation."""

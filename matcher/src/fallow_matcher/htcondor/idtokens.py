@@ -1,0 +1,101 @@
+"""HTCondor IDTOKENs: minted here, byte-compatible with `condor_token_create`.
+
+An IDTOKEN is a JWT signed with HS256 under a key that HKDF derives from a signing key. Why they are minted in process and not
+by the program: docs/explanation/decisions/0002-idtoken-minting.md.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import jwt
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from fallow_matcher.htcondor import keys
+
+USER_RIGHTS = ("READ", "WRITE")
+PILOT_RIGHTS = ("READ", "ADVERTISE_STARTD", "ADVERTISE_MASTER")
+DAEMON_RIGHTS = (
+    "READ",
+    "WRITE",
+    "DAEMON",
+    "NEGOTIATOR",
+    "ADMINISTRATOR",
+    "CLIENT",
+    "ADVERTISE_SCHEDD",
+    "ADVERTISE_MASTER",
+)
+
+
+@dataclass(frozen=True)
+class Minted:
+    """A fresh IDTOKEN and what the audit log may say of it."""
+
+    token: str = field(repr=False)
+    identity: str
+    rights: tuple[str, ...]
+    jti: str
+    expires: int
+    """Unix time, seconds."""
+
+    @property
+    def scope(self) -> str:
+        """The rights as an OAuth scope."""
+        return scope_of(self.rights)
+
+
+def scope_of(rights: tuple[str, ...]) -> str:
+    """HTCondor's scope for a list of authorisation levels."""
+    return " ".join(f"condor:/{right}" for right in rights)
+
+
+class Mint:
+    """Signs IDTOKENs of one trust domain; every token has an end and a scope.
+
+    Args:
+        trust_domain: HTCondor's trust domain, the `iss` of the tokens.
+        folder: The folder with the signing keys.
+    """
+
+    def __init__(self, trust_domain: str, folder: Path) -> None:
+        self._trust_domain = trust_domain
+        self._folder = folder
+
+    def mint(self, role: str, identity: str, rights: tuple[str, ...], *, now: int, expires: int) -> Minted:
+        """Mint one token with the role's newest key.
+
+        Args:
+            role: The role of the signing key.
+            identity: `<name>@<trust domain>`.
+            rights: Authorisation levels; at least one, since a token without a scope is unlimited.
+            now: Unix time, seconds.
+            expires: Unix time at which the token ends, after `now`.
+
+        Raises:
+            ValueError: No right, or no time left.
+            SettingsError: The key is missing or readable by others.
+        """
+        if not rights:
+            raise ValueError(f"refusing to mint a token without a scope for {identity}")
+        if expires <= now:
+            raise ValueError(f"refusing to mint a token for {identity} that has ended already")
+        key_id = keys.newest(self._folder, role)
+        jti = secrets.token_hex(16)
+        claims = {
+            "exp": expires,
+            "iat": now,
+            "iss": self._trust_domain,
+            "jti": jti,
+            "scope": scope_of(rights),
+            "sub": identity,
+        }
+        secret = _signing_secret(keys.load(self._folder, key_id))
+        token = jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key_id, "typ": None})
+        return Minted(token=token, identity=identity, rights=rights, jti=jti, expires=expires)
+
+
+def _signing_secret(key: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=b"htcondor", info=b"master jwt").derive(key)

@@ -1,0 +1,150 @@
+"""What the schedd does to a job before it takes it: transforms, refusals, and what cannot be changed afterwards.
+
+Every attribute that is checked is first evaluated and written back as a literal: an expression that is harmless at submission
+and something else later cannot pass.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+WORK_TYPES = ("urgent", "production", "analysis", "test")
+DEFAULT_WORK_TYPE = "analysis"
+
+STAMPED = ("FallowUserCentre", "FallowWorkType", "AcctGroup", "AcctGroupUser", "AccountingGroup", "NiceUser")
+"""What the schedd itself writes into a job."""
+
+FORBIDDEN = (
+    "PreCmd", "PreArgs", "PreArguments", "PreEnvironment",
+    "PostCmd", "PostArgs", "PostArguments", "PostEnvironment",
+    "HookKeyword", "TransferPlugins", "PublicInputFiles", "CheckpointDestination", "OutputDestination",
+    "DockerImage", "SingularityImage", "WantDocker", "ContainerServiceNames", "ContainerTargetDir",
+    "X509UserProxy", "OAuthServicesNeeded", "SendCredential", "EC2AccessKeyId", "EC2SecretAccessKey",
+    "S3AccessKeyIdFile", "S3SecretAccessKeyFile", "DAGManNodesLog", "DAGManNodesMask", "WantIOProxy",
+    "LimitDirectoryAccess", "ManifestDir", "JobMaterializeDigestFile", "JobMaterializeItemsFile",
+)  # fmt: skip
+"""Attributes that reach around the container or into the hub's files."""
+
+FROZEN = (
+    "ContainerImage", "WantContainer", "WantContainerImage", "TransferContainer", "FallowImages", "FallowKey", "FallowRun",
+    "Iwd", "Cmd", "In", "Out", "Err", "UserLog", "TransferInput", "TransferOutput", "TransferOutputRemaps",
+    "TransferExecutable", "JobNotification", "NotifyUser",
+)  # fmt: skip
+"""Attributes that are checked at submission and must stay as they were."""
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """One submit requirement: a ClassAd expression that must be true, and the sentence for when it is not."""
+
+    name: str
+    expression: str
+    reason: str
+
+
+_PLAIN_PATH = r"[^:\\\\\"\\x00-\\x1f]*"
+_RELATIVE_OR_NULL = "(/dev/null|(?!/)(?!.*[.][.]).*)"
+PATHS = (
+    "TransferInput",
+    "TransferOutput",
+    "TransferOutputRemaps",
+    "Cmd",
+    "In",
+    "Out",
+    "Err",
+    "UserLog",
+    "Iwd",
+)
+"""Attributes that name files."""
+
+
+def _matches(attribute: str, content: str) -> str:
+    """An expression that is true where `attribute` is absent or a string that matches `content` from end to end."""
+    return f'(isUndefined({attribute}) || regexp("^{content}$", {attribute}) =?= true)'
+
+
+def requirements() -> list[Requirement]:
+    """All submit requirements, in the order in which a person should hear of them."""
+    return [
+        Requirement(
+            "Identity",
+            "!isUndefined(FallowUserCentre) && FallowUserCentre =!= error",
+            "Jobs are taken only from users whose identity names a centre; submit with a token from the gateway.",
+        ),
+        Requirement(
+            "Universe", "JobUniverse == 5", "Only container jobs are taken; set universe = container."
+        ),
+        Requirement(
+            "Image",
+            "!isUndefined(ContainerImage) && WantContainer =?= true && TransferContainer =?= false && "
+            + _matches("ContainerImage", "/fallow/images/sha256-[0-9a-f]{64}[.]sif"),
+            "A job runs in an image named by its digest: container_image = /fallow/images/sha256-<64 hex digits>.sif with "
+            "transfer_container = false; upload the image through the gateway first.",
+        ),
+        Requirement(
+            "FurtherImages",
+            _matches("FallowImages", "(sha256:[0-9a-f]{64}( sha256:[0-9a-f]{64})*)?"),
+            "FallowImages is a space-separated list of sha256:<64 hex digits>.",
+        ),
+        Requirement(
+            "WorkType",
+            "({})".format(" || ".join(f'FallowWorkType =?= "{work_type}"' for work_type in WORK_TYPES)),
+            f"FallowWorkType is one of {', '.join(WORK_TYPES)}.",
+        ),
+        Requirement(
+            "Nothing_outside_the_container",
+            " && ".join(f"isUndefined({name})" for name in FORBIDDEN),
+            "The job asks for something that would run outside its container or reach files of the hub (a pre- or "
+            "post-command, a hook, a transfer plugin, a credential, a service, a checkpoint or output destination).",
+        ),
+        Requirement(
+            "Spooled",
+            "JobStatus == 5 && HoldReasonCode == 16",
+            "Files of the hub cannot be used as input; submit with spooling (condor_submit -spool, spool=True).",
+        ),
+        Requirement(
+            "Output_stays_in_the_spool",
+            " && ".join(_matches(name, _RELATIVE_OR_NULL) for name in ("In", "Out", "Err")),
+            "Standard input, output and error are files beside the job: relative names without '..', or /dev/null.",
+        ),
+        Requirement(
+            "Plain_files",
+            " && ".join(_matches(name, _PLAIN_PATH) for name in PATHS),
+            "Input and output are plain file names: no URL, no expression, no quote, no colon, no backslash.",
+        ),
+    ]
+
+
+def transform() -> str:
+    """The job transform that stamps what the authenticated identity says, over whatever the submitter wrote."""
+    return "\n".join(
+        [
+            "JOB_TRANSFORM_NAMES = Fallow",
+            "JOB_TRANSFORM_Fallow @=end",
+            '  EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
+            'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
+            f'  DEFAULT FallowWorkType "{DEFAULT_WORK_TYPE}"',
+            "  EVALSET FallowWorkType FallowWorkType",
+            '  EVALSET AcctGroup strcat(FallowUserCentre, ".", FallowWorkType)',
+            '  EVALSET AcctGroupUser regexps("^[^.]*[.](.*)$", Owner, "\\\\1")',
+            '  EVALSET AccountingGroup strcat(AcctGroup, ".", AcctGroupUser)',
+            "  SET NiceUser false",
+            "  SET JobNotification 0",
+            "  DELETE NotifyUser",
+            *(f"  EVALSET {name} {name}" for name in ("ContainerImage", "FallowImages", *PATHS)),
+            "@end",
+        ]
+    )
+
+
+def render() -> str:
+    """The job policy as HTCondor configuration."""
+    rules = requirements()
+    lines = [transform(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
+    for rule in rules:
+        lines += [
+            f"SUBMIT_REQUIREMENT_{rule.name} = {rule.expression}",
+            f'SUBMIT_REQUIREMENT_{rule.name}_REASON = "{rule.reason}"',
+        ]
+    lines.append("IMMUTABLE_JOB_ATTRS = " + " ".join((*STAMPED, *FORBIDDEN, *FROZEN)))
+    return "\n".join(lines)

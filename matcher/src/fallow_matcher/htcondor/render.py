@@ -1,0 +1,57 @@
+"""HTCondor configuration of the hub, as text, from the hub's settings."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+
+from fallow_matcher.htcondor import policy
+from fallow_matcher.htcondor.keys import DAEMON_KEY
+from fallow_matcher.identities import daemon_identity, pilot_identity
+from fallow_matcher.settings import HubSettings
+
+LEVELS = (
+    "DEFAULT", "CLIENT", "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "OWNER",
+    "ADVERTISE_STARTD", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER",
+)  # fmt: skip
+"""Every authorisation level of HTCondor; READ and CLIENT do not follow DEFAULT, the others are written out to be seen."""
+
+PROTECTIONS = ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")
+
+
+class _ConfigTemplate(Template):
+    """`@{name}` stands for a value, so that HTCondor's own `$(…)` stays as it is."""
+
+    delimiter = "@"
+    pattern = r"@(?:\{(?P<braced>[a-z_]+)\}|(?P<named>(?!))|(?P<escaped>(?!))|(?P<invalid>(?!)))"  # type: ignore[assignment]
+
+
+def hub_config(settings: HubSettings, out: Path) -> str:
+    """The whole `condor_config` of the hub.
+
+    Args:
+        settings: The hub's settings.
+        out: The folder that the file will live in.
+    """
+    template = _ConfigTemplate(files(__package__).joinpath("hub.config").read_text(encoding="utf-8"))
+    centres = settings.centre_names
+    return template.substitute(
+        name=settings.name,
+        account=settings.account,
+        state_dir=settings.state_dir,
+        out=out,
+        host=settings.host,
+        listen=settings.listen,
+        collector_port=settings.ports.collector,
+        queue_port=settings.ports.queue,
+        trust_domain=settings.trust_domain,
+        required="\n".join(f"SEC_{level}_{what} = REQUIRED" for level in LEVELS for what in PROTECTIONS),
+        session_s=settings.lives.session_s,
+        daemon_key=DAEMON_KEY,
+        daemon=daemon_identity(settings.trust_domain),
+        users=", ".join(f"{centre}.*@{settings.trust_domain}" for centre in centres),
+        pilots=", ".join(pilot_identity(centre, settings.trust_domain) for centre in centres),
+        job_policy=policy.render(),
+        max_jobs_per_user=settings.max_jobs_per_user,
+    )

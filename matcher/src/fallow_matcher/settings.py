@@ -1,0 +1,259 @@
+"""Settings of the hub: `/etc/fallow/hub.toml`."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from pathlib import Path
+from typing import Annotated, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, StringConstraints, field_validator, model_validator
+
+from fallow.errors import SettingsError
+from fallow.offers import CentreName
+from fallow.settings import Settings, load
+from fallow.tokens import TrustedIssuer, TrustedIssuers
+
+DEFAULT_PATH = Path("/etc/fallow/hub.toml")
+
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$")]
+TrustDomain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?$")]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` names this machine itself, without asking a name server."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class IssuerSettings(TrustedIssuer):
+    """One issuer whose WLCG tokens the gateway takes, and how people log in there."""
+
+    client_id: str = ""
+    """The public OAuth client for `fallow login`; empty where people get their tokens another way."""
+
+
+class CentreSettings(Settings):
+    """One centre of the federation."""
+
+    name: CentreName
+    """What everybody calls the centre; part of identities and ClassAds."""
+    launcher_issuer: str
+    """The `iss` of the WLCG tokens of the centre's launcher."""
+    launcher_sub: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
+    """The `sub` of the WLCG tokens of the centre's launcher."""
+
+
+class StorageSettings(Settings):
+    """The federation's S3 store."""
+
+    endpoint: str
+    """URL of the store as users and pilots reach it."""
+    region: str = "us-east-1"
+    """The region that requests are signed for."""
+    bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{1,28}[a-z0-9]$")]
+    """The federation's bucket, which holds the images; the users' buckets are named after it."""
+    keys_file: Path
+    """TOML file, mode 0600, with the hub's own `access_key` and `secret_key`."""
+    role: str = "arn:aws:iam::role/fallow-user"
+    """The role that the store's STS hands out, narrowed to one user's bucket; only the hub's keys may assume it."""
+    ca_file: Path | None = None
+    """Certificate authority of the endpoint where no public one signed it."""
+
+    @field_validator("endpoint")
+    @classmethod
+    def _is_encrypted_or_local(cls, endpoint: str) -> str:
+        parts = urlsplit(endpoint)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
+            raise ValueError(f"{endpoint!r} is not an http(s) URL with a host; write https://HOST[:PORT]")
+        if parts.scheme == "http" and not is_loopback(parts.hostname):
+            raise ValueError(f"{endpoint!r} would send data in clear text; use https")
+        return endpoint.rstrip("/")
+
+
+class PortSettings(Settings):
+    """The ports that the hub listens on."""
+
+    gateway: Port = 8443
+    """The gateway (HTTPS)."""
+    collector: Port = 9618
+    """HTCondor's collector with CCB."""
+    queue: Port = 9619
+    """HTCondor's shared port: schedd and shadows."""
+
+    @model_validator(mode="after")
+    def _are_distinct(self) -> Self:
+        ports = [self.gateway, self.collector, self.queue]
+        if len(set(ports)) != len(ports):
+            raise ValueError(f"gateway, collector and queue need three ports, not {ports}; change one")
+        return self
+
+
+class LifeSettings(Settings):
+    """How long what the hub hands out is good for, in seconds."""
+
+    user_token_s: int = Field(default=3600, ge=300, le=86400)
+    """HTCondor token of a user; never longer than the WLCG token it was exchanged for."""
+    pilot_token_s: int = Field(default=3600, ge=300, le=86400)
+    """HTCondor token of a centre's pilots; never longer than the launcher's WLCG token."""
+    daemon_token_s: int = Field(default=7 * 86400, ge=3600, le=31 * 86400)
+    """The hub daemons' own token; the gateway renews it at half its life."""
+    session_s: int = Field(default=300, ge=60, le=86400)
+    """HTCondor security session: what was revoked is out after at most this long."""
+    storage_s: int = Field(default=3600, ge=900, le=43200)
+    """S3 credentials of a user."""
+    url_s: int = Field(default=900, ge=60, le=3600)
+    """Presigned URL of an image."""
+
+    @model_validator(mode="after")
+    def _sessions_end_before_tokens(self) -> Self:
+        shortest = min(self.user_token_s, self.pilot_token_s)
+        if self.session_s > shortest:
+            raise ValueError(
+                f"session_s ({self.session_s}) is longer than the shortest token life ({shortest}), so a session would "
+                "outlive its token; lower session_s"
+            )
+        return self
+
+
+class LimitSettings(Settings):
+    """What one caller may ask of the gateway."""
+
+    body_bytes: int = Field(default=256 * 1024, ge=1024, le=16 * 1024 * 1024)
+    """Largest request body."""
+    per_address_per_minute: int = Field(default=600, ge=1)
+    """Requests from one network address."""
+    per_identity_per_minute: int = Field(default=120, ge=1)
+    """Requests of one token's subject."""
+
+
+class HubSettings(Settings):
+    """The hub of one federation."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+    """What people call the federation."""
+    trust_domain: TrustDomain
+    """Domain of all HTCondor identities, e.g. `fallow.example.org`; it never changes."""
+    host: HostName
+    """Name or address under which others reach the hub."""
+    listen: str
+    """The one address of this machine that the hub's services bind to."""
+    account: Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")] = "condor"
+    """The unprivileged account that HTCondor and the gateway run as."""
+    state_dir: Path = Path("/var/lib/fallow")
+    """Keys, queue, logs and the gateway's records; belongs to `account`."""
+    tls_cert: Path
+    """The gateway's certificate with its chain (PEM)."""
+    tls_key: Path
+    """The gateway's private key (PEM), mode 0600."""
+    ports: PortSettings = PortSettings()
+    lives: LifeSettings = LifeSettings()
+    limits: LimitSettings = LimitSettings()
+    audiences: list[str] = Field(min_length=1)
+    """The `aud` values that the gateway takes; name the gateway's own URL."""
+    issuers: list[IssuerSettings] = Field(min_length=1)
+    """Whose WLCG tokens the gateway takes."""
+    plain_names_issuer: str | None = None
+    """The one issuer whose `sub` becomes a user's name as it is; others' names carry a digest of issuer and `sub`."""
+    centres: list[CentreSettings] = Field(min_length=1)
+    """The centres of the federation."""
+    storage: StorageSettings
+    max_jobs_per_user: int = Field(default=100_000, ge=1)
+    """Jobs that one user may have in the queue."""
+
+    @field_validator("listen")
+    @classmethod
+    def _is_one_address(cls, listen: str) -> str:
+        try:
+            address = ipaddress.ip_address(listen)
+        except ValueError as error:
+            raise ValueError(f"{listen!r} is not an IP address; name the one that others reach") from error
+        if address.is_unspecified:
+            raise ValueError(f"{listen!r} means every interface; name the one address that others reach")
+        return listen
+
+    @field_validator("audiences")
+    @classmethod
+    def _audiences_are_not_empty(cls, audiences: list[str]) -> list[str]:
+        if not all(audiences):
+            raise ValueError("an audience is empty, so a token for anybody would do; remove it")
+        return audiences
+
+    @model_validator(mode="after")
+    def _refer_to_what_exists(self) -> Self:
+        known = {issuer.url for issuer in self.issuers}
+        if self.plain_names_issuer is not None and self.plain_names_issuer not in known:
+            raise ValueError(
+                f"plain_names_issuer ({self.plain_names_issuer}) is not among issuers ({sorted(known)}); add it there"
+            )
+        names = [centre.name for centre in self.centres]
+        if len(set(names)) != len(names):
+            raise ValueError(f"two centres have the same name ({sorted(names)}); rename one")
+        launchers = [(centre.launcher_issuer, centre.launcher_sub) for centre in self.centres]
+        if len(set(launchers)) != len(launchers):
+            raise ValueError(
+                "two centres name the same launcher_issuer and launcher_sub; give each its own client"
+            )
+        for centre in self.centres:
+            if centre.launcher_issuer not in known:
+                raise ValueError(
+                    f"centre {centre.name}: launcher_issuer ({centre.launcher_issuer}) is not among issuers "
+                    f"({sorted(known)}); add it there"
+                )
+        return self
+
+    @property
+    def trusted(self) -> TrustedIssuers:
+        """The issuers as the token validator wants them; their public keys are kept in the state directory."""
+        plain = [
+            TrustedIssuer.model_validate(issuer.model_dump(exclude={"client_id"})) for issuer in self.issuers
+        ]
+        return TrustedIssuers(issuers=plain, cache_dir=self.state_dir / "gateway" / "issuers")
+
+    @property
+    def centre_names(self) -> list[str]:
+        """The centres' names, sorted."""
+        return sorted(centre.name for centre in self.centres)
+
+    @property
+    def collector_address(self) -> str:
+        """The collector as clients and pilots name it."""
+        return f"{self.host}:{self.ports.collector}"
+
+
+def read(path: Path) -> HubSettings:
+    """Read the hub's settings file.
+
+    Raises:
+        SettingsError: The file is missing or does not hold together; the message names setting and remedy.
+    """
+    return load(HubSettings, path)
+
+
+def require_private(path: Path, setting: str) -> None:
+    """Refuse a secret file that is missing or that anybody but its owner may read.
+
+    Raises:
+        SettingsError: Names the setting and the command that mends it.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise SettingsError(
+            f"{setting}: cannot read {path}: {error.strerror}.",
+            remedy="Create it, mode 0600.",
+            setting=setting,
+        ) from error
+    if stat.S_IMODE(mode) & 0o077:
+        raise SettingsError(
+            f"{setting}: {path} has mode {stat.S_IMODE(mode):04o}, so others may read it.",
+            remedy=f"Run: chmod 600 {path}",
+            setting=setting,
+        )
