@@ -16,7 +16,6 @@ from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.windows import open_until
 
 DAY = timedelta(days=1)
-UNLIMITED = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ def decide(
     caps = [Cap("halt", 0, halted)] if halted else []
     caps += _window(policy, now, closes, walltime_s)
     caps += _limits(policy, active)
-    caps.append(_budget(policy, own, now, walltime_s))
+    caps += _budget(policy, own, now, walltime_s)
     if spare is None:
         caps.append(Cap("batch", 0, "The batch system gave no trustworthy answer."))
     else:
         caps += _capacity(policy, spare, active, now, idle_since or {})
-    caps.append(_back_off(policy, own, now))
+    caps += _back_off(policy, own, now)
     ramp = max(1, math.ceil(policy.limits.ramp * policy.limits.max_pilots))
     caps.append(Cap("limits.ramp", ramp, f"At most {ramp} per cycle.", lasting=False))
     smallest = min(caps, key=lambda cap: cap.allows)
@@ -121,14 +120,14 @@ def _nodes(active: Sequence[PilotRecord]) -> int:
     return len(placed) + sum(record.node is None for record in active)
 
 
-def _budget(policy: Policy, own: Sequence[PilotRecord], now: datetime, walltime_s: int) -> Cap:
+def _budget(policy: Policy, own: Sequence[PilotRecord], now: datetime, walltime_s: int) -> Iterable[Cap]:
     clause, hours = "limits.core_hours_per_day", policy.limits.core_hours_per_day
     if hours is None:
-        return Cap(clause, UNLIMITED, "No budget is set.")
+        return
     spent_s = sum(_charged_s(record, now) for record in own)
     each_s = policy.pilot.cores * max(1, walltime_s)
     allows = math.floor(max(0.0, hours * 3600 - spent_s) / each_s)
-    return Cap(clause, allows, f"{spent_s / 3600:.1f} of {hours:g} core-hours are spent or promised.")
+    yield Cap(clause, allows, f"{spent_s / 3600:.1f} of {hours:g} core-hours are spent or promised.")
 
 
 def _charged_s(record: PilotRecord, now: datetime) -> float:
@@ -151,10 +150,8 @@ def _capacity(
     idle_since: Mapping[str, datetime],
 ) -> Iterable[Cap]:
     when, shape = policy.when, policy.pilot
-    if when.queue_below is not None:
-        waiting = UNLIMITED if spare.waiting is None else spare.waiting
-        allows = UNLIMITED if waiting < when.queue_below else 0
-        yield Cap("when.queue_below", allows, f"{waiting} local jobs wait.")
+    if when.queue_below is not None and (spare.waiting is None or spare.waiting >= when.queue_below):
+        yield Cap("when.queue_below", 0, f"{spare.waiting} local jobs wait.")
     if policy.limits.share_of_idle < 1:
         held = sum(record.cores for record in active)
         running = sum(record.cores for record in active if record.state is State.RUNNING)
@@ -181,17 +178,17 @@ def _fits(policy: Policy, node: Node, now: datetime, idle_since: Mapping[str, da
     )
 
 
-def _back_off(policy: Policy, own: Sequence[PilotRecord], now: datetime) -> Cap:
+def _back_off(policy: Policy, own: Sequence[PilotRecord], now: datetime) -> Iterable[Cap]:
     """After a useless pilot: a pause, then one canary, and the rest once a pilot has proved itself."""
     clause, settings = "backoff", policy.backoff
     useless = [record for record in own if record.ended is not None and record.fizzled(settings.fizzle_s)]
     last = max(useless, key=lambda record: record.ended or now, default=None)
     if last is None or last.ended is None:
-        return Cap(clause, UNLIMITED, "No pilot has failed.", lasting=False)
+        return
     since = last.ended
     later = [record for record in own if record.submitted >= since and record is not last]
     if any(record.proves(settings.fizzle_s, now) for record in later):
-        return Cap(clause, UNLIMITED, "A later pilot has proved itself.", lasting=False)
+        return
     why = f"code {last.code}" if last.code is not None else "an early end without a code"
     resume = since + timedelta(seconds=settings.wait_s)
     if now < resume:
@@ -201,5 +198,6 @@ def _back_off(policy: Policy, own: Sequence[PilotRecord], now: datetime) -> Cap:
         )
     canaries = [record for record in later if record.active]
     if canaries:
-        return Cap(clause, 0, f"Canary {canaries[0].pilot} has not proved itself yet.", lasting=False)
-    return Cap(clause, 1, f"One canary goes first: pilot {last.pilot} ended with {why}.", lasting=False)
+        yield Cap(clause, 0, f"Canary {canaries[0].pilot} has not proved itself yet.", lasting=False)
+        return
+    yield Cap(clause, 1, f"One canary goes first: pilot {last.pilot} ended with {why}.", lasting=False)

@@ -234,8 +234,8 @@ class Slurm:
         if not native_ids:
             return
         signal = {
-            Stop.DRAIN: ["--full", "--signal=USR1"],
-            Stop.EVICT: ["--full", "--signal=TERM"],
+            Stop.DRAIN: ["--signal=USR1"],
+            Stop.EVICT: ["--signal=TERM"],
             Stop.KILL: [],
         }
         run(["scancel", "--quiet", *signal[how], *native_ids])
