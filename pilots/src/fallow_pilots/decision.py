@@ -193,9 +193,9 @@ def _back_off(policy: Policy, own: Sequence[PilotRecord], now: datetime) -> Iter
     resume = since + timedelta(seconds=settings.wait_s)
     if now < resume:
         until = resume.strftime("%Y-%m-%d %H:%M:%S UTC")
-        return Cap(
-            clause, 0, f"Pilot {last.pilot} ended with {why}; the next starts at {until}.", lasting=False
-        )
+        reason = f"Pilot {last.pilot} ended with {why}; the next starts at {until}."
+        yield Cap(clause, 0, reason, lasting=False)
+        return
     canaries = [record for record in later if record.active]
     if canaries:
         yield Cap(clause, 0, f"Canary {canaries[0].pilot} has not proved itself yet.", lasting=False)
