@@ -177,7 +177,18 @@ def test_metadata_of_another_issuer_is_not_used(world: Context) -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["file:///etc/passwd", "http://127.0.0.1:1/jwks", "https://u:p@127.0.0.1/", 7, "//x", "https://[", "https://127.0.0.1:99999/", "https://\x00/", "https://"]
+    "uri",
+    [
+        "file:///etc/passwd",
+        "http://127.0.0.1:1/jwks",
+        "https://u:p@127.0.0.1/",
+        7,
+        "//x",
+        "https://[",
+        "https://127.0.0.1:99999/",
+        "https://\x00/",
+        "https://",
+    ],
 )
 def test_keys_are_not_fetched_from_what_is_no_plain_https_url(world: Context, uri: Any) -> None:
     world.server.pages[OIDC]["jwks_uri"] = uri

@@ -24,10 +24,12 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/jwt"})
 class Unverified:
     """A token whose form is right; whether its words are true is not known yet."""
 
-    compact: str
     alg: str
     header: dict[str, Any]
     payload: dict[str, Any]
+    signed: bytes
+    """What the signature is of."""
+    signature: bytes
 
 
 def read(token: str | bytes) -> Unverified:
@@ -46,8 +48,13 @@ def read(token: str | bytes) -> Unverified:
     header, payload = (
         _object(_decode(part), what) for part, what in ((form[1], "header"), (form[2], "payload"))
     )
-    _decode(form[3])
-    return Unverified(token, _check_header(header), header, payload)
+    return Unverified(
+        alg=_check_header(header),
+        header=header,
+        payload=payload,
+        signed=token[: form.start(3) - 1].encode(),
+        signature=_decode(form[3]),
+    )
 
 
 def strict_json(raw: bytes) -> Any:

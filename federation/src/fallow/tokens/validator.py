@@ -80,7 +80,6 @@ class Validator:
         return claims
 
     def _verified(self, token: str | bytes, now: float) -> Claims:
-        unverified = None
         digest = hashlib.sha256(
             token.encode("utf-8", "surrogatepass") if isinstance(token, str) else token
         ).digest()
@@ -92,16 +91,13 @@ class Validator:
                 return claims
         unverified = read(token)
         issuer = self._issuer(unverified)
-        kid = unverified.header.get("kid")  # type: ignore[assignment]
-        if not isinstance(kid, str) or not kid:
-            raise TokenError("unknown_key", "The token does not name the key that signed it.", iss=issuer.url)
-        key = verify(unverified.compact, unverified.alg, self._keys.keys(issuer, kid, now))
+        kid = _kid(unverified, issuer)
+        key = verify(unverified, self._keys.keys(issuer, kid, now))
         claims = read_claims(unverified.payload, issuer)
         with self._lock:
             self._seen[digest] = (claims, kid, key)
-            self._seen.move_to_end(digest)
             if len(self._seen) > REMEMBERED:
-                self._seen.popitem(last=False)
+                self._seen.popitem(last=False)  # the oldest
         return claims
 
     def _issuer(self, unverified: Unverified) -> TrustedIssuer:
@@ -110,6 +106,13 @@ class Validator:
         if issuer is None:
             raise TokenError("untrusted_issuer", "The token is not from an issuer that is trusted here.")
         return issuer
+
+
+def _kid(unverified: Unverified, issuer: TrustedIssuer) -> str:
+    kid = unverified.header.get("kid")
+    if not isinstance(kid, str) or not kid:
+        raise TokenError("unknown_key", "The token does not name the key that signed it.", iss=issuer.url)
+    return kid
 
 
 @functools.lru_cache(maxsize=8)
