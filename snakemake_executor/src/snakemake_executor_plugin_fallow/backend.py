@@ -1,0 +1,276 @@
+"""The run's jobs between Snakemake and the queue: what is to be submitted, what is in the queue, what came of it.
+
+`Backend` knows nothing of Snakemake's executor interface; it is told of jobs, polled, and answers with `Event`s.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from fallow.errors import FallowError, NotAvailableError
+from fallow.queue import JobRecord, JobSpec, JobState
+from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
+from snakemake_executor_plugin_fallow.summary import JobSummary, summarise
+from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, judge, reconsider
+
+log = logging.getLogger(__name__)
+
+GIVE_UP_SUBMITTING_S = 900.0
+_BATCH = 500
+_ABSENCES = 3
+_LONGEST_PAUSE_S = 30.0
+
+
+class QueueLike(Protocol):
+    """The part of `fallow.queue.Queue` that is used here."""
+
+    def submit(self, specs: Sequence[JobSpec]) -> list[str]: ...  # noqa: D102
+    def status(self, run: str) -> dict[str, JobRecord]: ...  # noqa: D102
+    def history(self, ids: Sequence[str]) -> dict[str, JobRecord]: ...  # noqa: D102
+    def remove(self, *, run: str | None = None, ids: Sequence[str] = (), reason: str = ...) -> int: ...  # noqa: D102
+    def take(self, ids: Sequence[str]) -> None: ...  # noqa: D102
+    def fetch(self, job: str, *, into: Path) -> None: ...  # noqa: D102
+
+
+@dataclass
+class Entry:
+    """One job of the workflow on its way. `job` and `spec`'s key change when it is submitted again."""
+
+    handle: Any
+    """What the caller knows the job by."""
+    rule: str
+    spec: JobSpec
+    payload: Payload
+    since: float
+    """When the present submission was first tried."""
+    job: str | None = None
+    losses: int = 0
+    absences: int = 0
+    """In how many polls on end neither the queue nor its history knew the job."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something to tell Snakemake about a job that has ended."""
+
+    handle: Any
+    done: bool
+    reason: str = ""
+    job: str | None = None
+    logs: tuple[Path, ...] = ()
+
+
+class Backend:
+    """All jobs of one run. Every job that was added is in the registry until an event for it was given out.
+
+    Args:
+        queue: Where the jobs go.
+        run: The run's id.
+        access: Gives the storage access for jobs, or None where they bring their own.
+        spool: Where input files are kept until the queue has them.
+        logs: Directory for what failed jobs wrote.
+        resubmissions: How often a job that the infrastructure lost is submitted again.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        queue: QueueLike,
+        run: str,
+        *,
+        access: Callable[[], Access | None],
+        spool: SpoolArea,
+        logs: Path,
+        resubmissions: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._queue = queue
+        self._run = run
+        self._access = access
+        self._spool = spool
+        self._logs = logs
+        self._resubmissions = resubmissions
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._submitting = threading.Lock()
+        self._entries: dict[str, Entry] = {}
+        self._serial = itertools.count(1)
+        self._cancelled = False
+        self._failures = 0
+        self._not_before = 0.0
+        self.summaries: list[JobSummary] = []
+
+    def key(self) -> str:
+        """A new key for a submission, unique within the run."""
+        return f"{next(self._serial):06d}"
+
+    @property
+    def active(self) -> int:
+        """How many jobs have not ended."""
+        with self._lock:
+            return len(self._entries)
+
+    def add(self, entries: Iterable[Entry]) -> None:
+        """Register jobs; `submit` sends them."""
+        with self._lock:
+            self._entries.update((entry.spec.key, entry) for entry in entries)
+
+    def submit(self) -> list[Event]:
+        """Send all jobs that wait to be submitted. When the hub is away they stay, for a later call to try.
+
+        Returns:
+            An event for each job that can never be submitted.
+        """
+        with self._submitting:
+            if self._clock() < self._not_before:
+                return []
+            with self._lock:
+                waiting = (
+                    []
+                    if self._cancelled
+                    else [entry for entry in self._entries.values() if entry.job is None]
+                )
+            events: list[Event] = []
+            for start in range(0, len(waiting), _BATCH):
+                events += self._submit(waiting[start : start + _BATCH])
+            return events
+
+    def poll(self) -> list[Event]:
+        """Submit what waits, ask for all jobs in one query, and return what ended."""
+        events = self.submit()
+        with self._lock:
+            asked = {key: entry for key, entry in self._entries.items() if entry.job is not None}
+        if not asked or self._cancelled:
+            return events
+        there = self._queue.status(self._run)
+        gone = [str(entry.job) for key, entry in asked.items() if key not in there]
+        if gone:
+            there = {**self._queue.history(gone), **there}
+        finished, held = [], []
+        for key, entry in asked.items():
+            job, record = str(entry.job), there.get(key)
+            entry.absences = 0 if record else entry.absences + 1
+            if record is None and entry.absences < _ABSENCES:
+                continue
+            judgement = judge(record)
+            if judgement.verdict is Verdict.ACTIVE:
+                continue
+            event = self._ended(entry, record, judgement)
+            if event is not None:
+                events.append(event)
+            if record is not None and record.state is JobState.FINISHED:
+                finished.append(job)
+            elif record is not None and record.state is JobState.HELD:
+                held.append(job)
+        self._let_go(finished, held)
+        return events
+
+    def cancel(self) -> int:
+        """Submit nothing more and remove every job of the run; returns how many were removed."""
+        self._cancelled = True
+        with self._submitting:  # a submission that is under way ends first, so its jobs are removed too
+            return self._queue.remove(run=self._run, reason="The workflow was cancelled")
+
+    def _submit(self, batch: Sequence[Entry]) -> list[Event]:
+        try:
+            access = self._access()
+            specs = []
+            for entry in batch:
+                files = self._spool.put(entry.spec.key, entry.payload.document(access))
+                specs.append(entry.spec.model_copy(update={"input_files": files}))
+            ids = self._queue.submit(specs)
+        except NotAvailableError as error:
+            return self._put_off(batch, error)
+        except FallowError as error:
+            if len(batch) > 1:  # one bad job must not fail the others
+                return [event for entry in batch for event in self._submit([entry])]
+            return [self._fail(batch[0], str(error))]
+        finally:
+            for entry in batch:
+                self._spool.clear(entry.spec.key)
+        self._failures, self._not_before = 0, 0.0
+        for entry, job in zip(batch, ids, strict=True):
+            entry.job = job
+        return []
+
+    def _put_off(self, batch: Sequence[Entry], error: NotAvailableError) -> list[Event]:
+        self._failures += 1
+        self._not_before = self._clock() + min(2.0**self._failures, _LONGEST_PAUSE_S)
+        log.warning("%d jobs could not be submitted and will be tried again: %s", len(batch), error)
+        late = [entry for entry in batch if self._clock() - entry.since > GIVE_UP_SUBMITTING_S]
+        return [self._fail(entry, f"It could not be submitted. {error}") for entry in late]
+
+    def _fail(self, entry: Entry, reason: str) -> Event:
+        with self._lock:
+            self._entries.pop(entry.spec.key, None)
+        return Event(entry.handle, done=False, reason=reason, job=entry.job)
+
+    def _ended(self, entry: Entry, record: JobRecord | None, judgement: Judgement) -> Event | None:
+        """Deal with a job that has ended in the queue; None where it is submitted again."""
+        files: tuple[Path, ...] = ()
+        if record is not None and record.state is JobState.FINISHED and not record.succeeded:
+            files = self._fetch(entry)
+            judgement = reconsider(judgement, record, _text(files[1]) if files else None)
+        if judgement.verdict is Verdict.LOST and entry.losses < self._resubmissions:
+            self._note(entry, record, "lost", judgement.reason)
+            self._again(entry, judgement.reason)
+            return None
+        with self._lock:
+            self._entries.pop(entry.spec.key, None)
+        done = judgement.verdict is Verdict.DONE
+        reason = judgement.reason
+        if judgement.verdict is Verdict.LOST:
+            reason = f"the infrastructure lost the job {entry.losses + 1} times, at last because {reason}"
+        self._note(entry, record, "done" if done else "failed", reason)
+        return Event(entry.handle, done=done, reason=reason, job=entry.job, logs=files)
+
+    def _again(self, entry: Entry, reason: str) -> None:
+        lost, old = entry.job, entry.spec.key
+        with self._lock:
+            self._entries.pop(old, None)
+            entry.losses += 1
+            entry.job = None
+            entry.since = self._clock()
+            entry.spec = entry.spec.model_copy(update={"key": self.key()})
+            self._entries[entry.spec.key] = entry
+        log.warning(
+            "job %s (%s) is submitted again, %d of %d: %s",
+            lost,
+            entry.spec.name,
+            entry.losses,
+            self._resubmissions,
+            reason,
+        )
+
+    def _fetch(self, entry: Entry) -> tuple[Path, ...]:
+        directory = self._logs / entry.spec.key
+        directory.mkdir(parents=True, exist_ok=True)
+        try:
+            self._queue.fetch(str(entry.job), into=directory)
+        except FallowError as error:
+            log.info("no output of job %s: %s", entry.job, error)
+        found = (directory / "stdout", directory / "stderr")
+        return found if all(path.is_file() for path in found) else ()
+
+    def _note(self, entry: Entry, record: JobRecord | None, outcome: str, reason: str) -> None:
+        if record is not None:
+            self.summaries.append(summarise(entry.rule, outcome, reason, record))
+
+    def _let_go(self, finished: Sequence[str], held: Sequence[str]) -> None:
+        """Tell the queue which jobs we are done with; if that fails they only stay longer."""
+        try:
+            self._queue.take(finished)
+            self._queue.remove(ids=held, reason="Dealt with by the workflow")
+        except FallowError as error:
+            log.info("ended jobs could not be released: %s", error)
+
+
+def _text(path: Path) -> str:
+    return path.read_text(encoding="utf-8", errors="replace")

@@ -1,0 +1,256 @@
+"""The executor that Snakemake drives. It translates; the decisions are in `backend`, `verdict` and `resources`.
+
+What Snakemake's interface does unasked, and what is done about it:
+
+* A cancellation during a poll finds Snakemake's own list of active jobs empty: everything of the run is removed instead.
+* An exception during a poll would end the workflow and leave its jobs running: it is logged, and polling goes on.
+* A job that is neither reported nor yielded would hang the workflow: the registry in `Backend` decides, not the list.
+* The thread that polls starts before `__post_init__`: it has nothing to ask before the first submission.
+* `--directory` and `--cores all` of the submitting side would reach the job: they are replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from snakemake_interface_common.exceptions import WorkflowError
+from snakemake_interface_executor_plugins.executors.base import SubmittedJobInfo
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+
+if TYPE_CHECKING:
+    from snakemake_interface_executor_plugins.jobs import JobExecutorInterface
+
+    from snakemake_executor_plugin_fallow.backend import Backend, Entry, Event
+    from snakemake_executor_plugin_fallow.federation import Federated
+
+log = logging.getLogger(__name__)
+
+_TAIL_LINES = 20
+
+
+class Executor(RemoteExecutor):  # type: ignore[misc]
+    """Runs the jobs of one workflow in a Fallow federation."""
+
+    _backend: Backend | None = None
+    _ended = False
+    _job_cores: int | None = None
+
+    def __post_init__(self) -> None:
+        from fallow.errors import FallowError
+        from snakemake_executor_plugin_fallow.backend import Backend
+        from snakemake_executor_plugin_fallow.federation import Federated
+        from snakemake_executor_plugin_fallow.payload import SpoolArea
+
+        self.run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
+        self._records = Path(".snakemake").absolute() / "fallow"
+        self._temporary = tempfile.TemporaryDirectory(prefix="fallow-spool-")
+        try:
+            self._federated: Federated = Federated.connect(
+                self.executor_settings,
+                prefix=self.workflow.storage_settings.default_storage_prefix,
+                own_keys=any(name.startswith("SNAKEMAKE_STORAGE_S3_ACCESS_KEY") for name in self.envvars()),
+            )
+            self._backend = Backend(
+                self._federated.queue,
+                self.run,
+                access=self._federated.access,
+                spool=SpoolArea(Path(self._temporary.name)),
+                logs=self._records / self.run,
+                resubmissions=_whole_number(self.executor_settings.resubmissions),
+            )
+        except FallowError as error:
+            raise WorkflowError(str(error)) from error
+        self._records.mkdir(parents=True, exist_ok=True)
+        self.next_seconds_between_status_checks = 1
+
+    def run_job(self, job: JobExecutorInterface) -> None:
+        """Submit one job."""
+        self._submit([job])
+
+    def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
+        """Submit all jobs that are ready in one go."""
+        for job in jobs:
+            self.run_job_pre(job)
+        self._submit(jobs)
+
+    async def check_active_jobs(self, active_jobs: list[SubmittedJobInfo]) -> AsyncIterator[SubmittedJobInfo]:
+        """Poll the queue once; report what ended and yield the rest."""
+        ended: set[int] = set()
+        if self._backend is not None and active_jobs:
+            try:
+                for event in self._backend.poll():
+                    ended.add(id(event.handle))
+                    self._report(event)
+            except Exception as error:
+                log.debug("poll failed", exc_info=error)
+                self.logger.warning(f"The queue could not be asked, trying again: {error}")
+            self.next_seconds_between_status_checks = 1 if self._backend.active < 500 else 3
+        for job in active_jobs:
+            if id(job) not in ended and job.aux is not None and not job.aux.get("reported"):
+                yield job
+
+    def cancel_jobs(self, active_jobs: list[SubmittedJobInfo]) -> None:  # noqa: ARG002 - may be incomplete
+        """Remove every job of this run, whatever Snakemake remembers of them."""
+        from fallow.errors import FallowError
+
+        if self._backend is None:
+            return
+        try:
+            removed = self._backend.cancel()
+            self.logger.info(f"Removed {removed} jobs of the run {self.run}.")
+        except FallowError as error:
+            self.logger.error(f"Jobs of the run {self.run} may still be in the queue: {error}")
+
+    def shutdown(self) -> None:
+        """Stop polling and show what the run did."""
+        super().shutdown()
+        if self._ended or self._backend is None:
+            return
+        self._ended = True
+        self._temporary.cleanup()
+        if self._backend.summaries:
+            from snakemake_executor_plugin_fallow.summary import table
+
+            self.logger.info(f"Jobs of the run {self.run}:\n{table(self._backend.summaries)}")
+
+    @property
+    def cores(self) -> int | str:
+        """What the job's own Snakemake may use: what was requested for it."""
+        return self._job_cores or super().cores  # type: ignore[no-any-return]
+
+    def get_python_executable(self) -> str:
+        """How the job starts Snakemake: through our script, which is spooled with every job."""
+        return 'python "$FALLOW_JOB"'
+
+    def _submit(self, jobs: list[JobExecutorInterface]) -> None:
+        """Register and send `jobs`; each is reported as submitted first, so that it can be reported as failed."""
+        from pydantic import ValidationError
+
+        from fallow.errors import FallowError
+
+        assert self._backend is not None  # noqa: S101 - Snakemake runs jobs after __post_init__
+        entries, refused = [], []
+        for job in jobs:
+            info = SubmittedJobInfo(job=job, aux={})
+            try:
+                entries.append(self._entry(info))
+            except FallowError as error:
+                refused.append((info, str(error)))
+            except ValidationError as error:
+                wrong = "; ".join(
+                    f"{item['loc'][0]}: {item['msg']}" for item in error.errors() if item["loc"]
+                )
+                refused.append((info, f"{job.name}: {wrong or error}"))
+        self._backend.add(entries)
+        events = self._backend.submit()
+        for entry in entries:
+            entry.handle.external_jobid = entry.job
+            self.report_job_submission(entry.handle)
+        for info, reason in refused:
+            self.report_job_submission(info)
+            info.aux["reported"] = True
+            self.report_job_error(info, msg=reason)
+        for event in events:
+            self._report(event)
+
+    def _entry(self, info: SubmittedJobInfo) -> Entry:
+        from fallow.queue import JobSpec
+        from snakemake_executor_plugin_fallow.backend import Entry
+        from snakemake_executor_plugin_fallow.containers import links, rule_images, uses_containers
+        from snakemake_executor_plugin_fallow.payload import SCRIPT, Payload
+        from snakemake_executor_plugin_fallow.resources import request
+
+        assert self._backend is not None  # noqa: S101
+        job = info.job
+        asked = request(job.name, job.threads, job.resources, self._federated.defaults)
+        members = list(job.jobs) if job.is_group() else [job]
+        images = rule_images(members, Path.cwd()) if uses_containers(self.workflow) else []
+        digests = {image.link: self._federated.publish(image.file) for image in images}
+        prepare, command = self._commands(job, asked.cores)
+        spec = JobSpec(
+            run=self.run,
+            key=self._backend.key(),
+            name=_title(job),
+            image=self._federated.image,
+            images=tuple(sorted(set(digests.values()))),
+            argv=("python", SCRIPT),
+            directory=self._records,
+            cores=asked.cores,
+            memory_mb=asked.memory_mb,
+            disk_mb=asked.disk_mb,
+            walltime_s=asked.walltime_s,
+            gpus=asked.gpus,
+            work_type=asked.work_type,
+            centre=asked.centre,
+            requirements=asked.requirements,
+        )
+        payload = Payload(prepare, command, environment=self.envvars(), links=links(digests))
+        return Entry(info, job.name, spec, payload, since=time.monotonic())
+
+    def _commands(self, job: JobExecutorInterface, cores: int) -> tuple[str, str]:
+        """What fetches the sources, and what runs the job."""
+        prepare = self.workflow.spawned_job_args_factory.precommand(
+            executor_common_settings=self.common_settings
+        )
+        self._job_cores = cores
+        try:
+            with _without_workdir(self.workflow):
+                whole = self.format_job_exec(job)
+        finally:
+            self._job_cores = None
+        command = whole.removeprefix(f"{prepare} && ") if prepare else whole
+        return (prepare, command) if command != whole else ("", whole)
+
+    def _report(self, event: Event) -> None:
+        info = event.handle
+        info.aux["reported"] = True
+        info.external_jobid = event.job
+        if event.done:
+            self.report_job_success(info)
+            return
+        message = event.reason[:1].upper() + event.reason[1:].rstrip(".") + "."
+        if event.logs:
+            message += "\n" + _tail(event.logs[-1])
+        self.report_job_error(info, msg=message + "\n", aux_logs=[str(path) for path in event.logs])
+
+
+@contextmanager
+def _without_workdir(workflow: Any) -> Iterator[None]:
+    """Hide the submitting side's `--directory`: the job has a working directory of its own."""
+    kept, workflow.overwrite_workdir = workflow.overwrite_workdir, None
+    try:
+        yield
+    finally:
+        workflow.overwrite_workdir = kept
+
+
+def _title(job: Any) -> str:
+    """What a person calls the job: rule and wildcards."""
+    if job.is_group():
+        return f"group {job.groupid}: {', '.join(sorted(job.rules))}"[:200]
+    wildcards = ", ".join(f"{name}={value}" for name, value in job.wildcards_dict.items())
+    title = f"{job.name} ({wildcards})" if wildcards else job.name
+    return "".join(letter if letter.isprintable() else "?" for letter in title).replace("$$", "$")[:200]
+
+
+def _tail(path: Path) -> str:
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return os.linesep.join(f"  | {line}" for line in lines[-_TAIL_LINES:])
+
+
+def _whole_number(text: str | None) -> int:
+    from fallow.errors import UsageError
+
+    if text is None or not (text.isascii() and text.isdigit()):
+        raise UsageError(
+            f"--fallow-resubmissions {text!r} is not a whole number.", remedy="Give one, such as 3."
+        )
+    return int(text)

@@ -1,0 +1,84 @@
+"""What is spooled with a job: our script and one private description of what it is to do."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+
+from fallow.files import private_directory, write_private
+from fallow.messages import StorageAccess
+from fallow.storage import job_files
+
+SCRIPT = "fallow_job.py"
+DESCRIPTION = "job.json"
+
+_EXPIRY_MARGIN_S = 60.0
+
+
+@dataclass(frozen=True)
+class Access:
+    """A job's way to the storage: temporary credentials, and the certificate authorities to trust, in PEM."""
+
+    storage: StorageAccess
+    authorities: str | None = None
+
+
+@dataclass(frozen=True)
+class Payload:
+    """One job's description; it may hold secrets, so it is only ever written to private files."""
+
+    prepare: str
+    command: str
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    links: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self, access: Access | None) -> str:
+        """The description as JSON, with the credentials of `access`."""
+        private: dict[str, str] = {}
+        paths: dict[str, str] = {}
+        if access is not None:
+            aws = job_files(access.storage)
+            private = {"aws/config": aws.config, "aws/credentials": aws.credentials}
+            paths = {"AWS_CONFIG_FILE": "aws/config", "AWS_SHARED_CREDENTIALS_FILE": "aws/credentials"}
+            if access.authorities:
+                private["ca.pem"] = access.authorities
+                paths["AWS_CA_BUNDLE"] = "ca.pem"
+        return json.dumps(
+            {
+                "prepare": self.prepare,
+                "command": self.command,
+                "environment": dict(self.environment),
+                "links": dict(self.links),
+                "files": private,
+                "private_paths": paths,
+                "expires": access.storage.expires.timestamp() - _EXPIRY_MARGIN_S if access else None,
+            }
+        )
+
+
+class SpoolArea:
+    """A private local directory that holds each job's input files until the queue has them.
+
+    Args:
+        root: A directory of our own.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = private_directory(root)
+        self._script = self._root / SCRIPT
+        self._script.write_bytes(
+            files("snakemake_executor_plugin_fallow").joinpath("job", SCRIPT).read_bytes()
+        )
+
+    def put(self, key: str, document: str) -> tuple[Path, ...]:
+        """Write a job's description; returns all its input files."""
+        description = private_directory(self._root / key) / DESCRIPTION
+        write_private(description, document)
+        return (self._script, description)
+
+    def clear(self, key: str) -> None:
+        """Remove what was written for a job."""
+        (self._root / key / DESCRIPTION).unlink(missing_ok=True)

@@ -1,0 +1,53 @@
+"""The plugin's settings. Snakemake makes command-line arguments of them: the types must be plain `Optional[str]`."""
+
+from dataclasses import dataclass, field
+from typing import Optional
+
+from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
+
+
+@dataclass
+class ExecutorSettings(ExecutorSettingsBase):
+    """What a user may choose; everything else is learned from the hub."""
+
+    image: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "Image that jobs run in: a local SIF file, or the digest (sha256:…) of one that the hub has. "
+            "It must hold Snakemake and the storage plugin.",
+            "env_var": True,
+        },
+    )
+    work_type: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "Work type of all jobs: urgent, production, analysis or test. The resource fallow_work_type of "
+            "a rule wins. If omitted, the hub decides.",
+        },
+    )
+    centre: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "Run all jobs at this centre only. The resource fallow_centre of a rule wins.",
+        },
+    )
+    requirements: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "ClassAd expression that every slot must fulfil. The resource fallow_requirements of a rule wins.",
+        },
+    )
+    resubmissions: Optional[str] = field(  # noqa: UP045
+        default="3",
+        metadata={
+            "help": "How often a job that the infrastructure lost is submitted again, without spending the rule's "
+            "retries.",
+        },
+    )
+
+    def __post_init__(self) -> None:
+        # Snakemake makes this object before it opens any storage, also for a dry run: the last moment at which
+        # the federation's S3 access can be put where boto3 looks for it.
+        from snakemake_executor_plugin_fallow.storage import provide_access
+
+        provide_access()

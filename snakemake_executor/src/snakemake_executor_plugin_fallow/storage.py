@@ -1,0 +1,33 @@
+"""S3 access on the submitting side, before Snakemake opens its storage."""
+
+import logging
+import os
+
+from snakemake_interface_common.exceptions import WorkflowError
+
+log = logging.getLogger(__name__)
+
+
+def provide_access() -> None:
+    """Point AWS clients of this process to the federation's storage, unless the user has chosen another access.
+
+    Does nothing where no hub is configured: then there is no federation whose storage could be meant.
+
+    Raises:
+        WorkflowError: The hub is configured but gives no access.
+    """
+    from fallow.client import client_settings, connect
+    from fallow.errors import FallowError, SettingsError
+    from fallow.storage.environment import environment, has_own_access
+
+    if has_own_access(os.environ):
+        return
+    try:
+        settings = client_settings()
+    except SettingsError as error:
+        log.debug("no storage of a federation: %s", error)
+        return
+    try:
+        os.environ.update(environment(connect(settings).storage(), settings))
+    except FallowError as error:
+        raise WorkflowError(f"No access to the federation's storage. {error}") from error

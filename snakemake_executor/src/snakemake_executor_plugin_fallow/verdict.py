@@ -1,0 +1,87 @@
+"""What a job's record means for the workflow: still active, done, the rule's own failure, or the infrastructure's. Pure."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+from fallow.queue import JobRecord, JobState
+
+EXIT_INFRASTRUCTURE = 75
+"""Exit code with which our wrapper says: the rule never ran, try elsewhere."""
+
+STARTED = "fallow-job: started"
+"""What our wrapper writes to stderr first: the container came up."""
+
+_OUT_OF_RESOURCES = 34
+_HELD_BY_OWNER = 1
+_HELD_BY_POLICY = frozenset({3, 5, 26, 27})
+
+
+class Verdict(enum.Enum):
+    """What to do about a job."""
+
+    ACTIVE = "active"
+    DONE = "done"
+    FAILED = "failed"
+    """The rule failed: tell Snakemake, which spends one of the rule's retries."""
+    LOST = "lost"
+    """The infrastructure failed: submit it again, spend nothing."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """A verdict and, unless all is well, the reason in words."""
+
+    verdict: Verdict
+    reason: str = ""
+
+
+def judge(record: JobRecord | None) -> Judgement:
+    """The judgement of a job; None stands for a job that neither the queue nor its history knows."""
+    if record is None:
+        return Judgement(Verdict.LOST, "the queue no longer knows the job")
+    if record.state is JobState.FINISHED:
+        return _finished(record)
+    if record.state is JobState.HELD:
+        return _held(record)
+    if record.state is JobState.REMOVED:
+        return Judgement(Verdict.LOST, f"the job was removed: {record.reason or 'no reason given'}")
+    return Judgement(Verdict.ACTIVE)
+
+
+def reconsider(judgement: Judgement, record: JobRecord, stderr: str | None) -> Judgement:
+    """The judgement of a finished job in the light of what it wrote; None where that could not be had."""
+    if stderr is None:
+        return judgement
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    last = lines[-1] if lines else "it wrote nothing"
+    if record.exit_code == EXIT_INFRASTRUCTURE:
+        return Judgement(Verdict.LOST, last)
+    if record.exit_code is not None and STARTED not in stderr:
+        return Judgement(Verdict.LOST, f"the container did not start: {last}")
+    return judgement
+
+
+def _finished(record: JobRecord) -> Judgement:
+    if record.succeeded:
+        return Judgement(Verdict.DONE)
+    if record.exit_code == EXIT_INFRASTRUCTURE:
+        return Judgement(Verdict.LOST, "the job could not be set up on its node")
+    if record.exit_signal is not None:
+        return Judgement(Verdict.FAILED, f"the job was ended by signal {record.exit_signal}")
+    return Judgement(Verdict.FAILED, f"the job ended with exit code {record.exit_code}")
+
+
+def _held(record: JobRecord) -> Judgement:
+    if record.over_walltime:
+        return Judgement(
+            Verdict.FAILED, f"out of time: the job ran longer than its {record.walltime_s} s (runtime)"
+        )
+    if record.hold_code == _OUT_OF_RESOURCES:
+        return Judgement(Verdict.FAILED, f"out of memory or disk: {record.reason}")
+    if record.hold_code in _HELD_BY_POLICY:
+        return Judgement(Verdict.FAILED, f"the hub's policy stopped the job: {record.reason}")
+    if record.hold_code == _HELD_BY_OWNER:
+        return Judgement(Verdict.ACTIVE, f"the job is on hold: {record.reason}")
+    return Judgement(Verdict.LOST, f"the job was put on hold: {record.reason}")
