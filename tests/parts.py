@@ -54,7 +54,18 @@ def main() -> None:
         old.unlink()
     uv = Path(sys.executable).with_name("uv")
     for part in PARTS:
-        run(uv, "build", "-q", "--wheel", "--no-build-isolation", "--python", sys.executable, "-o", wheels, ROOT / part.folder)
+        run(
+            uv,
+            "build",
+            "-q",
+            "--wheel",
+            "--no-build-isolation",
+            "--python",
+            sys.executable,
+            "-o",
+            wheels,
+            ROOT / part.folder,
+        )
     for part in PARTS:
         if sys.argv[1:] and part.folder not in sys.argv[1:]:
             continue

@@ -25,7 +25,12 @@ def test_every_host_has_an_address_of_its_own() -> None:
 
 def test_a_node_belongs_to_its_centre_and_the_hub_to_none() -> None:
     spec = load(Federation, DEFAULT)
-    assert [spec.centre_of(host) for host in ("alder", "alder-2", "hub", "desk")] == ["alder", "alder", "", ""]
+    assert [spec.centre_of(host) for host in ("alder", "alder-2", "hub", "desk")] == [
+        "alder",
+        "alder",
+        "",
+        "",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,10 @@ def test_a_node_belongs_to_its_centre_and_the_hub_to_none() -> None:
         ({"centres": {"Big Iron": {}}}, "String should match pattern"),
         ({"centres": {"oak": {"nodes": 0}}}, "centres.oak.nodes: Input should be greater than or equal to 1"),
         ({"centres": {"oak": {"colour": "green"}}}, "centres.oak.colour: Extra inputs are not permitted"),
-        ({"centres": {"oak": {}}, "users": {"eve": {"centre": "elm"}}}, "'eve' belongs to centre 'elm', which is not declared"),
+        (
+            {"centres": {"oak": {}}, "users": {"eve": {"centre": "elm"}}},
+            "'eve' belongs to centre 'elm', which is not declared",
+        ),
     ],
 )
 def test_a_wrong_declaration_is_refused_with_the_place(document: dict[str, object], complaint: str) -> None:

@@ -47,7 +47,11 @@ class Machine:
 
     def mounts(self) -> list[str]:
         """Mounts of the machine's own namespace that lie in the testbed's directory."""
-        return [line for line in Path("/proc/self/mounts").read_text().splitlines() if self.marker.decode() in line]
+        return [
+            line
+            for line in Path("/proc/self/mounts").read_text().splitlines()
+            if self.marker.decode() in line
+        ]
 
     @staticmethod
     def interfaces() -> list[str]:
@@ -57,7 +61,9 @@ class Machine:
     @staticmethod
     def namespaces() -> set[str]:
         """Network namespaces in which some process lives, or that have a name."""
-        listed = subprocess.run(["ip", "netns", "list"], text=True, capture_output=True, check=True).stdout.split()
+        listed = subprocess.run(
+            ["ip", "netns", "list"], text=True, capture_output=True, check=True
+        ).stdout.split()
         found = set(listed)
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
@@ -85,8 +91,17 @@ def testbed(tmp_path: Path) -> Iterator[Testbed]:
 def up(testbed: Testbed, declaration: Path) -> subprocess.Popen[bytes]:
     """Start `fallow testbed up` as a user would, in the background."""
     env = {**os.environ, "FALLOW_TESTBEDS": str(testbed.directory.parent)}
-    argv = [str(Path(sys.executable).with_name("fallow")), "testbed", "up", "--name", testbed.directory.name, str(declaration)]
-    return subprocess.Popen(argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True)
+    argv = [
+        str(Path(sys.executable).with_name("fallow")),
+        "testbed",
+        "up",
+        "--name",
+        testbed.directory.name,
+        str(declaration),
+    ]
+    return subprocess.Popen(
+        argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
 
 
 def test_down_after_up_leaves_nothing(layers: tuple[Path, ...], testbed: Testbed, declaration: Path) -> None:
@@ -95,7 +110,9 @@ def test_down_after_up_leaves_nothing(layers: tuple[Path, ...], testbed: Testbed
     process = up(testbed, declaration)
     _, said = process.communicate(timeout=300)
     assert process.returncode == 0, said.decode()
-    assert {row["host"]: row["running"] for row in testbed.status()} == dict.fromkeys(["hub", "desk", "oak", "oak-1"], True)
+    assert {row["host"]: row["running"] for row in testbed.status()} == dict.fromkeys(
+        ["hub", "desk", "oak", "oak-1"], True
+    )
     assert machine.processes()
     assert machine.namespaces() > namespaces
     assert machine.interfaces() == interfaces, "the machine's own network is never touched"
@@ -137,10 +154,12 @@ def test_down_cleans_up_after_up_was_killed(
     assert machine.namespaces() == namespaces
 
 
-def test_up_that_fails_leaves_nothing_running(layers: tuple[Path, ...], testbed: Testbed, declaration: Path) -> None:
+def test_up_that_fails_leaves_nothing_running(
+    layers: tuple[Path, ...], testbed: Testbed, declaration: Path
+) -> None:
     broken = layers[0].parent / "missing"
     machine = Machine(str(testbed.directory))
-    with pytest.raises(Exception, match="Host .* did not start"):
+    with pytest.raises(Exception, match=r"Host .* did not start"):
         testbed.up(declaration, (broken, *layers), Progress())
     assert machine.processes() == []
 

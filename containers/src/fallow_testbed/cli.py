@@ -15,7 +15,11 @@ from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed, state_directory
 
 name_option = click.option(
-    "--name", default="demo", show_default=True, envvar="FALLOW_TESTBED", help="Which testbed, where several run."
+    "--name",
+    default="demo",
+    show_default=True,
+    envvar="FALLOW_TESTBED",
+    help="Which testbed, where several run.",
 )
 
 
@@ -30,7 +34,9 @@ testbed.add_command(images)
 @testbed.command()
 @click.argument("declaration", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=DEFAULT)
 @name_option
-@click.option("--keep-failed", is_flag=True, help="When something fails, leave the rest running to look at it.")
+@click.option(
+    "--keep-failed", is_flag=True, help="When something fails, leave the rest running to look at it."
+)
 def up(declaration: Path, name: str, keep_failed: bool) -> None:
     """Start the federation that DECLARATION describes (default: the demo's, with three centres)."""
     from fallow_testbed.images import testbed_layers
@@ -84,4 +90,6 @@ def _inside(name: str, host: str, user: str, command: tuple[str, ...]) -> int:
     bed = Testbed(state_directory(name))
     target = bed.host(host)
     env = people.environment(bed.layout(), user) if target.root == "machine" and user != "root" else None
-    return subprocess.run(target.enter(command, user="root" if env else user, env=env), check=False).returncode
+    return subprocess.run(
+        target.enter(command, user="root" if env else user, env=env), check=False
+    ).returncode

@@ -80,7 +80,14 @@ class Host:
         lines = [f"{m.type} {m.source} {m.target} {m.options}\n" for m in self.mounts]
         (self.directory / "mounts").write_text("".join(lines))
         argv = ["unshare", "--mount", "--uts", "--ipc", "--net", "--pid", "--fork", "--kill-child=KILL"]
-        argv += ["/bin/bash", str(INIT), str(self.directory), ":".join(map(str, self.layers)), self.name, self.root]
+        argv += [
+            "/bin/bash",
+            str(INIT),
+            str(self.directory),
+            ":".join(map(str, self.layers)),
+            self.name,
+            self.root,
+        ]
         log = self.directory / "init.log"
         with log.open("wb") as stream:
             holder = subprocess.Popen(
@@ -108,9 +115,13 @@ class Host:
             children = Path(f"/proc/{holder}/task/{holder}/children").read_text().split()
             if children:
                 return int(children[0])
-        raise NotAvailableError(f"Host {self.name} does not run.", remedy="Start the testbed: `fallow testbed up`.")
+        raise NotAvailableError(
+            f"Host {self.name} does not run.", remedy="Start the testbed: `fallow testbed up`."
+        )
 
-    def enter(self, argv: Sequence[str], *, user: str = "root", env: Mapping[str, str] | None = None) -> list[str]:
+    def enter(
+        self, argv: Sequence[str], *, user: str = "root", env: Mapping[str, str] | None = None
+    ) -> list[str]:
         """The command line that runs `argv` inside the host as `user`, with a clean environment plus `env`."""
         inside = ["nsenter", "--target", str(self.pid()), "--mount", "--uts", "--ipc", "--net", "--pid"]
         if self.root == "machine":
@@ -140,13 +151,15 @@ class Host:
         line = self.enter(argv, user=user, env=env)
         feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
-            done = subprocess.run(line, text=True, capture_output=True, timeout=timeout_s, check=False, **feed)  # type: ignore[call-overload]
+            done = subprocess.run(
+                line, text=True, capture_output=True, timeout=timeout_s, check=False, **feed
+            )
         except subprocess.TimeoutExpired as error:
             raise FallowError(f"{argv[0]} on {self.name} did not end within {timeout_s:.0f} s.") from error
         if check and done.returncode != 0:
             said = (done.stderr or done.stdout).strip()[-2000:]
             raise FallowError(f"{' '.join(argv[:3])} on {self.name} failed with {done.returncode}: {said}")
-        return done  # type: ignore[no-any-return]
+        return done
 
     def spawn(
         self, argv: Sequence[str], *, log: str, user: str = "root", env: Mapping[str, str] | None = None
@@ -207,7 +220,9 @@ def _kill_and_wait(pid: int, deadline_s: float = 20) -> None:
     end = time.monotonic() + deadline_s
     while any(Path(f"/proc/{each}").exists() and not _is_zombie(each) for each in (pid, *children)):
         if time.monotonic() > end:
-            raise FallowError(f"Process {pid} does not end.", remedy="Look at it with `ps`; it may hang in the kernel.")
+            raise FallowError(
+                f"Process {pid} does not end.", remedy="Look at it with `ps`; it may hang in the kernel."
+            )
         time.sleep(0.01)
 
 

@@ -42,7 +42,12 @@ def hub_toml(layout: Layout) -> str:
     ]
     for centre in spec.centres:
         account = issuer.launcher_account(centre)
-        lines += ["[[centres]]", f'name = "{centre}"', f'launcher_issuer = "{issuer.URL}"', f'launcher_sub = "{account}"']
+        lines += [
+            "[[centres]]",
+            f'name = "{centre}"',
+            f'launcher_issuer = "{issuer.URL}"',
+            f'launcher_sub = "{account}"',
+        ]
     return "\n".join(lines) + "\n"
 
 

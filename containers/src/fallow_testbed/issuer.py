@@ -13,7 +13,14 @@ PORT = 8444
 URL = f"https://hub:{PORT}"
 STATE = "/home/issuer/state"
 CA_FILE = f"{STATE}/ca.pem"
-USER_SCOPES = ("compute.read", "compute.create", "compute.modify", "compute.cancel", "storage.read:/", "storage.modify:/")
+USER_SCOPES = (
+    "compute.read",
+    "compute.create",
+    "compute.modify",
+    "compute.cancel",
+    "storage.read:/",
+    "storage.modify:/",
+)
 
 
 def launcher_account(centre: str) -> str:
@@ -51,7 +58,9 @@ def start(hub: Host, spec: Federation) -> None:
 def certificate(hub: Host, directory: str, owner: str) -> None:
     """Put `tls.pem`, `tls-key.pem` and `ca.pem` for the host `hub` into `directory`, readable by `owner` only."""
     made = f"{STATE}/for-{owner}"
-    hub.run(["fallow-dev-issuer", "certificate", "--state", STATE, "--host", "hub", "--out", made], user="issuer")
+    hub.run(
+        ["fallow-dev-issuer", "certificate", "--state", STATE, "--host", "hub", "--out", made], user="issuer"
+    )
     hub.run(["install", "-d", "-o", owner, "-m", "0755", directory])
     for name, mode in (("tls.pem", "0644"), ("tls-key.pem", "0600"), ("ca.pem", "0644")):
         hub.run(["install", "-o", owner, "-m", mode, f"{made}/{name}", f"{directory}/{name}"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fallow_testbed.host import Host, Mount
+from fallow_testbed.host import Host, Mount, Root
 from fallow_testbed.spec import Centre, Federation
 
 CENTRE_ACCOUNTS = ("pilot", "local")
@@ -75,7 +75,7 @@ class Layout:
         if declared.scratch_mb:
             mounts.append(Mount("tmpfs", "scratch", "/scratch", f"mode=1777,size={declared.scratch_mb}m"))
         root = self.hosts_directory / name
-        how = "pivot" if declared.user_namespaces else "chroot"
+        how: Root = "pivot" if declared.user_namespaces else "chroot"
         return Host(name, root, self.layers, root=how, fuse=declared.fuse, mounts=tuple(mounts))
 
     def _shared_home(self, centre: str) -> Mount:

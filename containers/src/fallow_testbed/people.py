@@ -32,7 +32,9 @@ def prepare(layout: Layout) -> None:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         (directory / "ca.pem").write_text(ca)
         config = {"hub": hub.GATEWAY_URL, "ca_file": str(directory / "ca.pem")}
-        (directory / "config.toml").write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
+        (directory / "config.toml").write_text(
+            "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
+        )
         renew_token(layout.hub(), directory / "token", person)
 
 

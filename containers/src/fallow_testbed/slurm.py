@@ -61,7 +61,9 @@ def prepare(host: Host, name: str, centre: Centre, munge_key: str) -> None:
 
 def start_munge(host: Host) -> None:
     """Start munged and wait until it answers."""
-    host.run(["install", "-d", "-o", "munge", "-g", "munge", "/run/munge", "/var/lib/munge", "/var/log/munge"])
+    host.run(
+        ["install", "-d", "-o", "munge", "-g", "munge", "/run/munge", "/var/lib/munge", "/var/log/munge"]
+    )
     host.run(["munged"], user="munge")
     wait_until(lambda: host.run(["munge", "-n"], check=False).returncode == 0, f"munged on {host.name}", 20)
 

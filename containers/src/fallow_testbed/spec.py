@@ -76,7 +76,9 @@ class Federation(Settings):
     def _centres_exist(self) -> Federation:
         taken = {"hub", "desk", "switch"} & set(self.centres)
         if taken:
-            raise ValueError(f"a centre cannot be called {sorted(taken)[0]!r}: a host of that name exists already")
+            raise ValueError(
+                f"a centre cannot be called {sorted(taken)[0]!r}: a host of that name exists already"
+            )
         for name, user in self.users.items():
             if user.centre not in self.centres:
                 raise ValueError(f"user {name!r} belongs to centre {user.centre!r}, which is not declared")

@@ -21,7 +21,13 @@ from fallow_testbed.layout import CENTRE_ACCOUNTS, HUB_ACCOUNTS, Layout
 from fallow_testbed.progress import Progress
 from fallow_testbed.spec import Federation
 
-PROGRAMS = {"ip": "iproute2", "nsenter": "util-linux", "unshare": "util-linux", "mount": "mount", "setpriv": "util-linux"}
+PROGRAMS = {
+    "ip": "iproute2",
+    "nsenter": "util-linux",
+    "unshare": "util-linux",
+    "mount": "mount",
+    "setpriv": "util-linux",
+}
 """Programs of the machine that a testbed needs, with the Debian package of each."""
 
 
@@ -46,7 +52,9 @@ class Testbed:
         """The hosts as declared when the testbed was brought up."""
         declared = self.directory / "federation.toml"
         if not declared.exists():
-            raise NotAvailableError(f"There is no testbed in {self.directory}.", remedy="Start one: `fallow testbed up`.")
+            raise NotAvailableError(
+                f"There is no testbed in {self.directory}.", remedy="Start one: `fallow testbed up`."
+            )
         kept = self.directory / "layers"
         found = layers if layers is not None else tuple(Path(line) for line in kept.read_text().splitlines())
         return Layout(load(Federation, declared), self.directory, found)
@@ -55,7 +63,9 @@ class Testbed:
         """One host by name."""
         hosts = self.layout().all()
         if name not in hosts:
-            raise UsageError(f"The testbed has no host {name!r}.", remedy=f"It has {', '.join(sorted(hosts))}.")
+            raise UsageError(
+                f"The testbed has no host {name!r}.", remedy=f"It has {', '.join(sorted(hosts))}."
+            )
         return hosts[name]
 
     def up(
@@ -121,9 +131,14 @@ class Testbed:
             for name, address in addresses.items():
                 centre_name = spec.centre_of(name)
                 closed = centre_name and name != centre_name and not spec.centres[centre_name].outbound
-                network.plug_in(hosts["switch"], hosts[name], address, addresses[centre_name] if closed else None)
+                network.plug_in(
+                    hosts["switch"], hosts[name], address, addresses[centre_name] if closed else None
+                )
         with progress.step("start the hub (S3, issuer, HTCondor, gateway) and Slurm at every centre"):
-            _parallel(lambda start: start(), [lambda: hub.start(layout), *(_slurm(layout, name) for name in spec.centres)])
+            _parallel(
+                lambda start: start(),
+                [lambda: hub.start(layout), *(_slurm(layout, name) for name in spec.centres)],
+            )
         people.prepare(layout)
         with progress.step("start the launcher of every centre"):
             _parallel(lambda name: centre.start(layout, name), spec.centres)
@@ -164,7 +179,9 @@ class Testbed:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 raise FallowError(
-                    f"Another command is changing the testbed in {self.directory}.", remedy="Wait for it.", retryable=True
+                    f"Another command is changing the testbed in {self.directory}.",
+                    remedy="Wait for it.",
+                    retryable=True,
                 ) from error
             yield
 
@@ -176,10 +193,14 @@ def check_machine() -> None:
         NotAvailableError: It is not run as root, or a program is missing.
     """
     if os.geteuid() != 0:
-        raise NotAvailableError("A testbed needs root: it makes namespaces and mounts.", remedy="Run it with sudo.")
+        raise NotAvailableError(
+            "A testbed needs root: it makes namespaces and mounts.", remedy="Run it with sudo."
+        )
     for program, package in PROGRAMS.items():
         if shutil.which(program) is None:
-            raise NotAvailableError(f"The program `{program}` is missing.", remedy=f"Install it: apt-get install {package}")
+            raise NotAvailableError(
+                f"The program `{program}` is missing.", remedy=f"Install it: apt-get install {package}"
+            )
 
 
 def _slurm(layout: Layout, name: str) -> Callable[[], None]:

@@ -18,11 +18,15 @@ def wait_until(condition: Callable[[], bool], what: str, deadline_s: float, paus
     end = time.monotonic() + deadline_s
     while not condition():
         if time.monotonic() > end:
-            raise NotAvailableError(f"{what} was not ready within {deadline_s:.0f} s.", remedy="Look into its log.")
+            raise NotAvailableError(
+                f"{what} was not ready within {deadline_s:.0f} s.", remedy="Look into its log."
+            )
         time.sleep(pause_s)
 
 
-def serve(host: Host, argv: Sequence[str], *, user: str, port: int, what: str, deadline_s: float = 60) -> None:
+def serve(
+    host: Host, argv: Sequence[str], *, user: str, port: int, what: str, deadline_s: float = 60
+) -> None:
     """Start a server on `host` and return as soon as it takes connections on `port` of the host's own address.
 
     Raises:

@@ -21,4 +21,6 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         table.add_row(*("" if row.get(column) is None else str(row.get(column)) for column in columns))
-    Console(soft_wrap=False).print(table)
+    # Where nobody looks at a screen, a table is as wide as it has to be.
+    console = Console()
+    (console if console.is_terminal else Console(width=200)).print(table)

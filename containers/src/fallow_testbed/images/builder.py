@@ -123,8 +123,9 @@ class _Job:
         self.staged = staged
         self.tree = staged / "tree"
         self.work = staged / "work"
+        self.scratch = self.work / "scratch"
         self.log = log
-        for path in (self.tree, self.work):
+        for path in (self.tree, self.work, self.scratch):
             path.mkdir()
 
     def assemble(self) -> None:
@@ -152,7 +153,7 @@ class _Job:
         """Turn the tree into a SIF file; returns its SHA-256."""
         target = self.staged / f"{self.name}.sif"
         packer = self.builder.layers(PACKER)
-        sha256 = sif.pack(self.tree, target, packer=packer, scratch=self._empty("scratch"), log=self.log)
+        sha256 = sif.pack(self.tree, target, packer=packer, scratch=self.scratch, log=self.log)
         self._remove(self.tree)
         return sha256
 
@@ -165,7 +166,7 @@ class _Job:
         builder, definition = self.builder, self.definition
         packer = builder.layers(PACKER)
         layers = builder.layers(definition.over or definition.base) if not definition.debian else packer
-        found, scratch = self._empty("wheels"), self._empty("scratch")
+        found, scratch = self._empty("wheels"), self.scratch
         requirements = (
             [builder.checkout / "requirements" / python.requirements] if python.requirements else []
         )
@@ -191,7 +192,8 @@ class _Job:
             scratch=scratch,
             log=self.log,
         )
-        wheels.compile_tree(packer, self.tree, python="/usr/bin/python3", scratch=scratch, log=self.log)
+        if requirements:
+            wheels.compile_tree(packer, self.tree, python="/usr/bin/python3", scratch=scratch, log=self.log)
 
     def _copy(self, source: Path) -> None:
         run(["cp", "-a", "--reflink=auto", f"{source}/.", str(self.tree)], log=self.log)

@@ -127,7 +127,14 @@ def install(
         binds["/build/tree"] = tree
     for path in requirements:
         shutil.copy(path, wheels)
-        argv = [*base, "--no-deps", "--require-hashes", "--requirement", f"/build/wheels/{path.name}"]
+        argv = [
+            *base,
+            "--no-deps",
+            "--ignore-installed",
+            "--require-hashes",
+            "--requirement",
+            f"/build/wheels/{path.name}",
+        ]
         _pip(
             inside(layers, argv, scratch=scratch, binds=binds),
             log,
