@@ -57,8 +57,8 @@ def _parse_key(entry: Any) -> PyJWK | None:
 def verify(token: Unverified, keys: Sequence[PyJWK]) -> PyJWK:
     """Check a token's signature and return the key that fits.
 
-    PyJWT's algorithm classes check it, on the parts that `compact.read` has taken apart: PyJWT's `decode` would
-    take them apart again, which costs three times what the check itself costs.
+    PyJWT's algorithm classes check it, on the parts that `compact.read` made: PyJWT's `decode` would
+    take the token apart again, which costs three times what the check itself costs.
 
     Args:
         token: The token.
