@@ -94,7 +94,7 @@ class PilotShape(Settings):
     """GPUs of one pilot."""
     walltime_s: int = Field(default=6 * 3600, ge=120)
     """Longest life of a pilot; shorter when a window closes earlier."""
-    min_walltime_s: int = Field(default=120, ge=60)
+    min_walltime_s: int = Field(default=600, ge=60)
     """No pilot is started when the window closes sooner than this."""
     idle_exit_s: int = Field(default=300, ge=5)
     """A pilot without work leaves after this time."""

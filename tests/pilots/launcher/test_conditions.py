@@ -1,0 +1,78 @@
+"""The clauses of START, judged by HTCondor's own ClassAd library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import classad2
+import pytest
+
+from fallow_pilots.conditions import conditions_of
+from fallow_pilots.policy import Policy
+
+Policies = Callable[..., Policy]
+
+ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
+
+
+def image(digest: str) -> str:
+    return f"/fallow/images/{digest.replace(':', '-')}.sif"
+
+
+def takes(policy: Policy, **job: Any) -> bool:
+    clauses = [condition.requirement for condition in conditions_of(policy)]
+    start = classad2.ExprTree(" && ".join(clauses) or "true")
+    return start.eval(classad2.ClassAd(), classad2.ClassAd(job)) is True
+
+
+def test_without_conditions_every_job_is_taken(policy_of: Policies) -> None:
+    assert takes(policy_of())
+
+
+@pytest.mark.parametrize(
+    ("conditions", "wanted", "unwanted"),
+    [
+        ({"work_types": ["urgent", "test"]}, {"FallowWorkType": "test"}, {"FallowWorkType": "analysis"}),
+        ({"work_types": ["test"]}, {"FallowWorkType": "test"}, {"FallowWorkType": "TEST"}),
+        ({"centres": ["birch", "cedar"]}, {"FallowUserCentre": "cedar"}, {"FallowUserCentre": "alder"}),
+        ({"refused_centres": ["birch"]}, {"FallowUserCentre": "cedar"}, {"FallowUserCentre": "birch"}),
+        ({"max_job_s": 600}, {"FallowWalltime": 600}, {"FallowWalltime": 601}),
+        ({"images": [ONE, TWO]}, {"ContainerImage": image(TWO)}, {"ContainerImage": image(THREE)}),
+        (
+            {"images": [ONE, TWO]},
+            {"ContainerImage": image(ONE), "FallowImages": f"{TWO} {ONE}"},
+            {"ContainerImage": image(ONE), "FallowImages": f"{TWO} {THREE}"},
+        ),
+    ],
+)
+def test_a_condition_takes_what_it_names_and_nothing_else(
+    policy_of: Policies,
+    conditions: dict[str, Any],
+    wanted: dict[str, Any],
+    unwanted: dict[str, Any],
+) -> None:
+    policy = policy_of(conditions=conditions)
+    assert takes(policy, **wanted)
+    assert not takes(policy, **unwanted)
+
+
+@pytest.mark.parametrize(
+    "conditions",
+    [
+        {"work_types": ["test"]},
+        {"centres": ["birch"]},
+        {"refused_centres": ["birch"]},
+        {"max_job_s": 60},
+        {"images": [ONE]},
+    ],
+)
+def test_a_job_that_does_not_say_is_not_taken(policy_of: Policies, conditions: dict[str, Any]) -> None:
+    assert not takes(policy_of(conditions=conditions))
+
+
+def test_all_conditions_must_hold(policy_of: Policies) -> None:
+    policy = policy_of(conditions={"work_types": ["test"], "max_job_s": 60})
+    assert takes(policy, FallowWorkType="test", FallowWalltime=60)
+    assert not takes(policy, FallowWorkType="test", FallowWalltime=61)
+    assert not takes(policy, FallowWorkType="urgent", FallowWalltime=60)

@@ -1,0 +1,138 @@
+"""The site admin's file: strict, documented, and without contradictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from fallow.errors import SettingsError
+from fallow.settings import parse
+from fallow_pilots.policy import DEFAULT_PATH, Policy, policy_path, read_policy
+
+Policies = Callable[..., Policy]
+Table = Callable[..., dict[str, Any]]
+
+
+def refusal(table: dict[str, Any]) -> str:
+    with pytest.raises(SettingsError) as caught:
+        parse(Policy, table, source="policy.toml")
+    return str(caught.value)
+
+
+def test_a_policy_needs_only_what_cannot_be_guessed(table_of: Table) -> None:
+    table = table_of()
+    shape = {"cores": 1, "memory_mb": 1000}
+    policy = parse(Policy, {**table, "pilot": shape, "limits": {"max_pilots": 1}, "backoff": {}}, source="t")
+    assert policy.batch.system == "slurm"
+    assert policy.image_store_dir == policy.state_dir / "images"
+
+
+@pytest.mark.parametrize(
+    "table", ["identity", "batch", "pilot", "limits", "when", "conditions", "assume", "backoff"]
+)
+def test_an_unknown_name_is_refused_with_its_place(table_of: Table, table: str) -> None:
+    assert f"{table}.max_plots: Extra inputs" in refusal(table_of(**{table: {"max_plots": 1}}))
+
+
+def documented(model: type[BaseModel]) -> Iterator[tuple[str, bool]]:
+    for name, field in model.model_fields.items():
+        yield f"{model.__name__}.{name}", bool(field.description)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from documented(field.annotation)
+
+
+def test_every_field_is_documented() -> None:
+    assert [name for name, there in documented(Policy) if not there] == []
+
+
+@pytest.mark.parametrize(
+    ("tables", "first", "second"),
+    [
+        ({"limits": {"max_cores": 3}}, "limits.max_cores = 3", "pilot.cores = 4"),
+        ({"limits": {"max_gpus": 1}, "pilot": {"gpus": 2}}, "limits.max_gpus = 1", "pilot.gpus = 2"),
+        (
+            {"limits": {"core_hours_per_day": 3.5}},
+            "limits.core_hours_per_day = 3.5",
+            "pilot.walltime_s = 3600",
+        ),
+        ({"pilot": {"min_walltime_s": 3601}}, "pilot.min_walltime_s = 3601", "pilot.walltime_s = 3600"),
+        (
+            {"pilot": {"idle_exit_s": 3600}, "backoff": {"fizzle_s": 4000}},
+            "pilot.idle_exit_s = 3600",
+            "walltime_s",
+        ),
+        ({"pilot": {"drain_grace_s": 300}}, "pilot.drain_grace_s = 300", "pilot.min_walltime_s = 300"),
+        ({"backoff": {"fizzle_s": 60}}, "backoff.fizzle_s = 60", "pilot.idle_exit_s = 60"),
+        ({"conditions": {"max_job_s": 9999}}, "conditions.max_job_s = 9999", "pilot.walltime_s = 3600"),
+        ({"conditions": {"centres": ["birch"], "refused_centres": ["birch"]}}, "conditions.centres", "birch"),
+        ({"batch": {"system": "fork", "partition": "spare"}}, 'batch.system = "fork"', "batch.partition"),
+        ({"when": {"queue_partitions": ["main"]}}, "when.queue_partitions", "when.queue_below"),
+        ({"when": {"node_idle_s": 60, "only_idle_nodes": False}}, "when.node_idle_s", "when.only_idle_nodes"),
+        ({"when": {"windows": [{"start": "08:00", "end": "08:00"}]}}, "start = 08:00", "end = 08:00"),
+    ],
+)
+def test_contradictory_clauses_are_refused_with_both_named(
+    table_of: Table, tables: dict[str, Any], first: str, second: str
+) -> None:
+    said = refusal(table_of(**tables))
+    assert first in said
+    assert second in said
+
+
+def test_a_cap_of_zero_is_a_way_to_give_nothing_and_no_contradiction(
+    policy_of: Policies,
+) -> None:
+    policy = policy_of(limits={"max_pilots": 0, "max_cores": 0, "max_nodes": 0, "core_hours_per_day": 0})
+    assert policy.limits.max_cores == 0
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        "--partition=main",
+        "--export=ALL",
+        "--wrap=id",
+        "--constraint=$(id)",
+        "--constraint=a b",
+        "--nice=1\n--export=ALL",
+        "-p",
+        "job.sh",
+    ],
+)
+def test_only_harmless_options_reach_sbatch(table_of: Table, option: str) -> None:
+    assert "batch.options.0" in refusal(table_of(batch={"options": [option]}))
+
+
+@pytest.mark.parametrize("name", ["--wrap=id", "a b", "", "spare\nmain", "spare;id"])
+def test_a_partition_cannot_look_like_an_option(table_of: Table, name: str) -> None:
+    assert "batch.partition" in refusal(table_of(batch={"partition": name}))
+
+
+def test_an_unknown_time_zone_is_refused(table_of: Table) -> None:
+    assert "'Mars/Olympus' is not a known time zone" in refusal(table_of(when={"time_zone": "Mars/Olympus"}))
+
+
+@pytest.mark.parametrize("url", ["http://hub.example.org", "https://hub.example.org/path?x", "hub"])
+def test_the_hub_is_named_by_an_https_url(table_of: Table, url: str) -> None:
+    assert "identity.hub" in refusal(table_of(identity={"hub": url}))
+
+
+def test_paths_are_absolute(table_of: Table) -> None:
+    assert "state is not an absolute path" in refusal(table_of("state"))
+
+
+def test_the_environment_names_the_policy_unless_the_command_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FALLOW_POLICY", raising=False)
+    assert policy_path() == DEFAULT_PATH
+    monkeypatch.setenv("FALLOW_POLICY", "/srv/a.toml")
+    assert policy_path() == Path("/srv/a.toml")
+    assert policy_path(Path("b.toml")) == Path("b.toml")
+
+
+def test_a_missing_policy_is_said_with_the_ways_to_name_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"There is no policy at .* with --policy or \$FALLOW_POLICY"):
+        read_policy(tmp_path / "policy.toml")
