@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fallow.errors import SettingsError
-from fallow.tokens.discovery import find_token
+from fallow.tokens.discovery import discover_token
 
 NAME = f"bt_u{os.geteuid()}"
 
@@ -32,7 +32,7 @@ def look(places: dict[str, Path], *wanted: str, bearer: str | None = None) -> st
         environ["BEARER_TOKEN_FILE"] = str(places["named"])
     if "runtime" in wanted:
         environ["XDG_RUNTIME_DIR"] = str(places["runtime"].parent)
-    found = find_token(environ, shared=places["shared"].parent)
+    found = discover_token(environ, shared=places["shared"].parent)
     return found.token if found else None
 
 
@@ -53,7 +53,7 @@ def test_the_shared_directory_comes_last(places: dict[str, Path]) -> None:
 
 
 def test_nothing_anywhere_is_no_error(tmp_path: Path) -> None:
-    assert find_token({}, shared=tmp_path) is None
+    assert discover_token({}, shared=tmp_path) is None
 
 
 def test_space_around_a_token_is_stripped(places: dict[str, Path]) -> None:
@@ -108,16 +108,16 @@ def test_a_strangers_file_in_the_shared_directory_is_passed_over(
 def test_a_named_pipe_does_not_hang_the_search(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / NAME, 0o600)
     with pytest.raises(SettingsError, match="not a plain file"):
-        find_token({}, shared=tmp_path)
+        discover_token({}, shared=tmp_path)
 
 
 def test_a_found_token_says_where_it_was(places: dict[str, Path]) -> None:
-    found = find_token({}, shared=places["shared"].parent)
+    found = discover_token({}, shared=places["shared"].parent)
     assert found is not None
     assert (found.file, found.source) == (places["shared"], str(places["shared"]))
 
 
 def test_a_found_token_is_not_in_its_repr(places: dict[str, Path]) -> None:
-    found = find_token({"BEARER_TOKEN": "very-secret"}, shared=places["shared"].parent)
+    found = discover_token({"BEARER_TOKEN": "very-secret"}, shared=places["shared"].parent)
     assert found is not None
     assert "very-secret" not in repr(found)

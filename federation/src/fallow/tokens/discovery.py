@@ -36,7 +36,7 @@ class FoundToken:
         return "BEARER_TOKEN" if self.file is None else str(self.file)
 
 
-def find_token(environ: Mapping[str, str] | None = None, *, shared: Path = _SHARED) -> FoundToken | None:
+def discover_token(environ: Mapping[str, str] | None = None, *, shared: Path = _SHARED) -> FoundToken | None:
     """The token that the environment offers, or None.
 
     The first of `$BEARER_TOKEN`, the file `$BEARER_TOKEN_FILE`, `$XDG_RUNTIME_DIR/bt_u<uid>` and
