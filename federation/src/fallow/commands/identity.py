@@ -68,7 +68,7 @@ def login(issuer: str | None, client_id: str | None, audience: str | None, scope
     """
     from fallow.client import client_settings, connect
     from fallow.commands.words import from_now
-    from fallow.login.renewal import log_in
+    from fallow.login.session import log_in
 
     settings = client_settings()
     if client_id is not None or audience is not None:
@@ -89,7 +89,7 @@ def login(issuer: str | None, client_id: str | None, audience: str | None, scope
 @click.command()
 def logout() -> None:
     """Forget the stored login and revoke it at the issuer where that is offered."""
-    from fallow.login.renewal import log_out
+    from fallow.login.session import log_out
 
     click.echo("Logged out." if log_out() else "You were not logged in.")
 

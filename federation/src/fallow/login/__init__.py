@@ -4,6 +4,7 @@
 login that `fallow login` stored, which it renews shortly before it expires.
 """
 
-from fallow.login.renewal import Found, access_token, current, log_in, log_out
+from fallow.login.renewal import Found, access_token, current
+from fallow.login.session import log_in, log_out
 
 __all__ = ["Found", "access_token", "current", "log_in", "log_out"]

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable
 
 from fallow.errors import FallowError, NotAvailableError, RefusedError
-from fallow.login.device import wait_for_approval
-from fallow.login.oidc import DeviceAuthorization, OAuthRefusedError, Provider, Tokens, discover
-from fallow.login.peek import expiry, peek
+from fallow.login.oidc import OAuthRefusedError, Provider, discover
+from fallow.login.session import expires_of
 from fallow.login.store import Session, SessionStore
-from fallow.web import Web, for_people
+from fallow.web import Web
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +44,11 @@ def access_token(*, min_life_s: float = NEAR_EXPIRY_S) -> str:
 
 def current(*, min_life_s: float = NEAR_EXPIRY_S) -> Found:
     """The token that every command uses, and where it is from; raises as `access_token` does."""
-    from fallow.tokens.discovery import discover_token
+    from fallow.tokens.discovery import find_token
 
     store = SessionStore.of_user()
-    discovered = discover_token()
+    discovered = find_token()
+    # A program that was given the login's own file still gets it renewed.
     if discovered is not None and discovered.file != store.token_file:
         return Found(discovered.token, discovered.source, discovered.file)
     session = store.load()
@@ -99,102 +98,11 @@ def _refreshed(session: Session) -> Session:
     return session.model_copy(
         update={
             "access_token": tokens.access_token,
-            "expires": _expires(tokens, asked),
+            "expires": expires_of(tokens, asked),
             "refresh_token": tokens.refresh_token or session.refresh_token,
         }
     )
 
 
-def log_in(
-    issuer: str,
-    client_id: str,
-    audience: str,
-    scope: str,
-    *,
-    ca_file: Path | None,
-    show: Callable[[DeviceAuthorization], None],
-) -> Session:
-    """Log the user in by the device flow and store the login.
-
-    Args:
-        issuer: The issuer's URL, exactly as its tokens carry it.
-        client_id: A public client registered there.
-        audience: The service that the token is for.
-        scope: Space-separated scopes.
-        ca_file: Certificate authorities to trust beside the system's.
-        show: Tells the user where to go and which code to enter.
-
-    Raises:
-        RefusedError: The user refused or was too late.
-        NotAvailableError: The issuer does not answer, or offers no device flow.
-    """
-    web = Web(ca_file, system_too=True)
-    provider = Provider(web, discover(web, issuer), client_id)
-    started = provider.start_device(scope, audience)
-    show(started)
-    tokens = wait_for_approval(provider, started)
-    session = Session(
-        issuer=issuer,
-        client_id=client_id,
-        audience=audience,
-        scope=tokens.scope or scope,
-        name=_name(tokens),
-        access_token=tokens.access_token,
-        expires=_expires(tokens, _now()),
-        refresh_token=tokens.refresh_token,
-        ca_file=ca_file.absolute() if ca_file else None,
-    )
-    store = SessionStore.of_user()
-    with store.lock():
-        store.save(session)
-    return session
-
-
-def log_out() -> bool:
-    """Forget the stored login, and revoke it where its issuer offers that.
-
-    Returns:
-        Whether there was a login.
-
-    Raises:
-        FallowError: It is forgotten here, but the issuer could not be told.
-    """
-    store = SessionStore.of_user()
-    with store.lock():
-        session = store.load()
-        store.delete()
-    if session is None:
-        return False
-    if session.refresh_token:
-        try:
-            web = Web(session.ca_file, system_too=True)
-            Provider(web, discover(web, session.issuer), session.client_id).revoke(session.refresh_token)
-        except FallowError as error:
-            raise NotAvailableError(
-                f"You are logged out here, but the issuer could not be told: {error.what}",
-                remedy="What it gave out stays valid there until it expires.",
-            ) from error
-    return True
-
-
 def _now() -> datetime:
     return datetime.now(timezone.utc)
-
-
-def _expires(tokens: Tokens, asked: datetime) -> datetime:
-    """When the access token expires: what the issuer says, else what the token says."""
-    if tokens.expires_in is not None:
-        return asked + timedelta(seconds=max(0, min(tokens.expires_in, 10**9)))
-    moment = expiry(peek(tokens.access_token)[1])
-    if moment is None:
-        raise NotAvailableError("The issuer's token does not say when it expires, so it cannot be used.")
-    return moment
-
-
-def _name(tokens: Tokens) -> str:
-    """What the issuer calls the user: only displayed, and the ID token came from the issuer itself."""
-    if not tokens.id_token:
-        return ""
-    claims = peek(tokens.id_token)[1]
-    name = claims.get("name") or claims.get("preferred_username")
-    return for_people(name, 100) if isinstance(name, str) else ""
