@@ -34,6 +34,7 @@ def test_both_kinds_of_metadata_name_the_issuer_and_say_that_it_is_for_developme
 def test_a_client_that_does_not_know_the_test_authority_refuses_the_issuer(issuer: Any) -> None:
     with pytest.raises(requests.exceptions.SSLError):
         requests.get(f"{issuer.state.base_url}/jwks", timeout=10)
+    assert issuer.get("/jwks").status_code == 200
 
 
 def test_an_approved_device_flow_gives_a_wlcg_token_for_the_audience_asked(issuer: Any) -> None:

@@ -41,7 +41,8 @@ def running(
             ssl_keyfile=directory / "tls-key.pem",
             log_config=None,
             access_log=False,
-            timeout_graceful_shutdown=1,
+            # A kept connection of an idle client would not take part in closing TLS, and so stay open for ever.
+            headers=[("Connection", "close")],
         )
         server = uvicorn.Server(config)
         # The socket listens already, so a client that comes before the server is ready waits in its queue.
