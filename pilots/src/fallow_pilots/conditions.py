@@ -59,5 +59,5 @@ def _images(digests: tuple[str, ...]) -> str:
     listed = ",".join(digests)
     return (
         f"({_any_of('ContainerImage', paths)} && (isUndefined(TARGET.FallowImages) || "
-        f'stringListSubsetMatch(TARGET.FallowImages, "{listed}", " ,") =?= true))'
+        f'stringListSubsetMatch(TARGET.FallowImages, "{listed}", " ,")))'
     )

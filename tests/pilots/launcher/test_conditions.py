@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import classad2
+import htcondor2
 import pytest
 
 from fallow_pilots.conditions import conditions_of
@@ -14,6 +15,9 @@ from fallow_pilots.policy import Policy
 Policies = Callable[..., Policy]
 
 ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
+
+
+assert htcondor2.version(), "its import gives ClassAds the functions that daemons know"
 
 
 def image(digest: str) -> str:

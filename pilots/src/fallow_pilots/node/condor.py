@@ -1,0 +1,298 @@
+"""HTCondor's configuration of one pilot: a pure function from the specification to text.
+
+An unprivileged `condor_master` and `condor_startd` that dial out only (CCB), accept nothing that the hub's queue did not
+match to them, and start payloads through our Apptainer launcher only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Mapping, Tuple, Union
+
+from fallow_pilots.node.layout import Layout
+from fallow_pilots.spec import PilotSpec
+
+Value = Union[bool, int, float, str]
+
+IMAGE = r"^/fallow/images/sha256-[0-9a-f]{64}\\.sif$"
+"""What `ContainerImage` of an admissible job looks like, as a ClassAd string literal."""
+
+IMAGES = "^sha256:[0-9a-f]{64}( sha256:[0-9a-f]{64})*$"
+"""What `FallowImages` looks like."""
+
+LOADER_VARIABLES = (
+    r"(^|[^A-Za-z0-9_])(LD_|GLIBC_|GCONV_|LOCPATH|MALLOC_|NLSPATH|RES_|HOSTALIASES|BASH|ENV=|SHELLOPTS|PS4|IFS=|LOCALDOMAIN)"
+)
+"""Variables that act on the dynamic loader or the shell of our launcher, which runs outside the container."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Where HTCondor is installed."""
+
+    sbin: Path
+    libexec: Path
+
+    @property
+    def master(self) -> Path:
+        """The `condor_master` that the pilot starts."""
+        return self.sbin / "condor_master"
+
+
+@dataclass(frozen=True)
+class Node:
+    """What the node check found, as far as the configuration needs it."""
+
+    hostname: str
+    disk_kb: int
+    has_gpus: bool = False
+    capabilities: Mapping[str, Value] = field(default_factory=dict)
+
+
+def literal(value: Value) -> str:
+    """`value` as a ClassAd literal that contains no configuration macro and no line break.
+
+    Raises:
+        ValueError: A string with a control character, which no literal in a configuration file can carry.
+    """
+    if isinstance(value, bool):
+        return "True" if value else "False"
+    if isinstance(value, (int, float)):
+        return repr(value)
+    if any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError(f"control character in {value!r}")
+    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$(DOLLAR)")
+    return f'"{escaped}"'
+
+
+def start_expression(spec: PilotSpec) -> str:
+    """START: the submit checks repeated here, so that not even the hub can have a pilot run anything else."""
+    clauses = [
+        "$(FALLOW_ACCEPT)",
+        f'regexp("{IMAGE}", TARGET.ContainerImage ?: "")'.replace("$", "$(DOLLAR)"),
+        "TARGET.JobUniverse == 5",
+        "isUndefined(TARGET.PreCmd) && isUndefined(TARGET.PostCmd)",
+        "isUndefined(TARGET.TransferPlugins) && isUndefined(TARGET.HookKeyword)",
+        "isUndefined(TARGET.ContainerTargetDir) && isUndefined(TARGET.JobMountUnderScratch)",
+        "isUndefined(TARGET.Env)",
+        f"!regexp(\"{LOADER_VARIABLES}\", replaceAll(\"'\", TARGET.Environment ?: \"\", \"\"), \"i\")".replace("$", "$(DOLLAR)"),
+        f'isUndefined(TARGET.FallowImages) || regexp("{IMAGES}", TARGET.FallowImages)'.replace("$", "$(DOLLAR)"),
+        "isInteger(TARGET.FallowWalltime) && TARGET.FallowWalltime > 0",
+        "TARGET.FallowWalltime <= MY.FallowUntil - time()",
+        *spec.conditions,
+    ]
+    return " && ".join(f"({clause})" for clause in clauses)
+
+
+def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, until: int) -> "dict[str, str]":
+    """Every configuration value of the pilot, in order.
+
+    Args:
+        spec: What the launcher asked for.
+        layout: The pilot's private directory.
+        programs: Where HTCondor lies.
+        node: What the node check found.
+        until: Unix time at which the pilot leaves.
+    """
+    advertised: "dict[str, Value]" = {
+        **node.capabilities,
+        "FallowCentre": spec.centre,
+        "FallowPilot": spec.pilot,
+        "FallowUntil": until,
+    }
+    return {
+        **_places(spec, layout, programs, node),
+        **_security(spec, layout),
+        **_resources(spec, node),
+        **_policy(spec),
+        **_isolation(layout),
+        **{name: literal(value) for name, value in advertised.items()},
+        "STARTD_ATTRS": ", ".join(advertised),
+        "MASTER_ATTRS": "FallowCentre, FallowPilot",
+    }
+
+
+def render(values: Mapping[str, str]) -> str:
+    """The configuration file's text."""
+    return "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def draining(*, evict: bool) -> str:
+    """The override that closes the slot; with `evict`, what still runs loses its right to finish."""
+    values = {"FALLOW_ACCEPT": "False", "CLAIM_WORKLIFE": "0", "STARTD_NOCLAIM_SHUTDOWN": "1"}
+    if evict:
+        values["MAXJOBRETIREMENTTIME"] = "0"
+    return render(values)
+
+
+def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> "dict[str, str]":
+    return {
+        "LOCAL_DIR": str(layout.root),
+        "SBIN": str(programs.sbin),
+        "LIBEXEC": str(programs.libexec),
+        "LOG": str(layout.logs),
+        "SPOOL": "$(LOCAL_DIR)/spool",
+        "RUN": "$(LOCAL_DIR)/run",
+        "LOCK": "$(LOCAL_DIR)/run",
+        "EXECUTE": str(layout.execute),
+        "LOCAL_CONFIG_DIR": str(layout.overrides),
+        "LOCAL_CONFIG_FILE": "",
+        "REQUIRE_LOCAL_CONFIG_FILE": "False",
+        "PROCD_ADDRESS": "$(RUN)/procd",
+        "CONDOR_HOST": spec.collector.rsplit(":", 1)[0],
+        "COLLECTOR_HOST": spec.collector,
+        "CCB_ADDRESS": "$(COLLECTOR_HOST)",
+        "USE_SHARED_PORT": "False",
+        "FULL_HOSTNAME": node.hostname,
+        "MASTER_NAME": spec.pilot,
+        "STARTD_NAME": spec.pilot,
+        "UID_DOMAIN": f"{spec.pilot}.invalid",
+        "FILESYSTEM_DOMAIN": f"{spec.pilot}.invalid",
+        "STARTER_ALLOW_RUNAS_OWNER": "False",
+        "DAEMON_LIST": "MASTER, STARTD",
+        "UPDATE_INTERVAL": "$RANDOM_INTEGER(100, 140)",
+        "MASTER_UPDATE_INTERVAL": "$RANDOM_INTEGER(280, 320)",
+        "STARTD_HISTORY": "$(LOG)/history",
+        "MAX_DEFAULT_LOG": "10 Mb",
+        "MAX_NUM_DEFAULT_LOG": "1",
+        "ENABLE_KERNEL_TUNING": "False",
+        "RUNBENCHMARKS": "False",
+        "PREEN": "",
+        "MASTER_CHECK_NEW_EXEC_INTERVAL": "0",
+    }
+
+
+def _security(spec: PilotSpec, layout: Layout) -> "dict[str, str]":
+    hub = f"condor@{spec.trust_domain}"
+    required = {
+        f"SEC_{level}_{fence}": "REQUIRED"
+        for level in ("DEFAULT", "CLIENT", "READ")
+        for fence in ("AUTHENTICATION", "ENCRYPTION", "INTEGRITY")
+    }
+    return {
+        "TRUST_DOMAIN": spec.trust_domain,
+        **required,
+        "SEC_DEFAULT_AUTHENTICATION_METHODS": "IDTOKENS",
+        "SEC_CLIENT_AUTHENTICATION_METHODS": "IDTOKENS",
+        "SEC_READ_AUTHENTICATION_METHODS": "IDTOKENS",
+        "SEC_DEFAULT_SESSION_DURATION": "600",
+        "SEC_TOKEN_DIRECTORY": str(layout.tokens),
+        "SEC_TOKEN_SYSTEM_DIRECTORY": str(layout.tokens),
+        "SEC_PASSWORD_DIRECTORY": str(layout.passwords),
+        "SEC_PASSWORD_FILE": "$(SEC_PASSWORD_DIRECTORY)/none",
+        "SEC_TOKEN_POOL_SIGNING_KEY_FILE": "$(SEC_PASSWORD_DIRECTORY)/none",
+        "SEC_ENABLE_REMOTE_ADMINISTRATION": "False",
+        "SEC_ENABLE_TOKEN_FETCH": "False",
+        "SEC_ENABLE_TOKEN_REQUEST": "False",
+        "SEC_ENABLE_SCITOKEN_EXCHANGE": "False",
+        "SEC_ENABLE_IMPERSONATION_TOKENS": "False",
+        # Claims travel in sessions of their own, keyed by the match; nobody else has business here.
+        # The hub, having proved that it holds the key which signed our token, is called condor@password on this side.
+        "ALLOW_CLIENT": f"condor@password, {hub}, submit-side@matchsession",
+        "ALLOW_READ": hub,
+        "ALLOW_WRITE": hub,
+        "ALLOW_DAEMON": hub,
+        "ALLOW_NEGOTIATOR": hub,
+        "ALLOW_ADMINISTRATOR": "",
+        "ALLOW_CONFIG": "",
+        "ALLOW_OWNER": "",
+        "DENY_ADMINISTRATOR": "*",
+        "DENY_CONFIG": "*",
+        "DENY_OWNER": "*",
+        "DENY_CLIENT": "*@unmapped",
+        "DENY_READ": "*@unmapped",
+        "DENY_WRITE": "*@unmapped",
+        "DENY_DAEMON": "*@unmapped",
+        "ENABLE_RUNTIME_CONFIG": "False",
+        "ENABLE_PERSISTENT_CONFIG": "False",
+    }
+
+
+def _resources(spec: PilotSpec, node: Node) -> "dict[str, str]":
+    gpus = {"STARTD_DETECT_GPUS": "-properties", "SLOT_TYPE_1_GPUS": "100%"} if node.has_gpus else {"STARTD_DETECT_GPUS": ""}
+    return {
+        "NUM_CPUS": str(spec.cores),
+        "MEMORY": str(spec.memory_mb),
+        "DISK": str(node.disk_kb),
+        **gpus,
+        "NUM_SLOTS": "1",
+        "NUM_SLOTS_TYPE_1": "1",
+        "SLOT_TYPE_1": "100%",
+        "SLOT_TYPE_1_PARTITIONABLE": "True",
+    }
+
+
+def _policy(spec: PilotSpec) -> "dict[str, str]":
+    over_memory = "(MemoryUsage ?: 0) > Memory"
+    over_disk = "(DiskUsage ?: 0) > Disk"
+    # The batch system allows `drain_grace_s` between its signal and the end; half of it is the payload's to stop in.
+    vacate_s = max(1, min(60, spec.drain_grace_s // 2))
+    return {
+        "FALLOW_ACCEPT": "True",
+        "START": start_expression(spec),
+        "RANK": "0",
+        "SUSPEND": "False",
+        "CONTINUE": "True",
+        "WANT_SUSPEND": "False",
+        "WANT_VACATE": "True",
+        "KILL": "False",
+        "OVER_MEMORY": over_memory,
+        "OVER_DISK": over_disk,
+        "PREEMPT": "$(OVER_MEMORY) || $(OVER_DISK)",
+        "WANT_HOLD": "$(PREEMPT)",
+        "WANT_HOLD_REASON": (
+            'ifThenElse($(OVER_MEMORY), strcat("The job used ", MemoryUsage, " MB and had asked for ", Memory, " MB."), '
+            'strcat("The job used ", DiskUsage, " KiB of disk and had asked for ", Disk, " KiB."))'
+        ),
+        "WANT_HOLD_SUBCODE": "ifThenElse($(OVER_MEMORY), 102, 104)",
+        "MAXJOBRETIREMENTTIME": "ifThenElse(($(PREEMPT)) =?= True, 0, TARGET.FallowWalltime ?: 0)",
+        "MACHINEMAXVACATETIME": str(vacate_s),
+        "KILLING_TIMEOUT": "10",
+        "SHUTDOWN_GRACEFUL_TIMEOUT": str(vacate_s + 10),
+        "SHUTDOWN_FAST_TIMEOUT": "20",
+        "STARTER_INITIAL_UPDATE_INTERVAL": "5",
+        "STARTER_UPDATE_INTERVAL": "60",
+        "POLLING_INTERVAL": "5",
+        "CLAIM_WORKLIFE": "1200",
+        "STARTD_NOCLAIM_SHUTDOWN": str(spec.idle_exit_s),
+        "MASTER.DAEMON_SHUTDOWN": "STARTD_StartTime =?= 0",
+    }
+
+
+def _isolation(layout: Layout) -> "dict[str, str]":
+    return {
+        "SINGULARITY": str(layout.launcher),
+        "SINGULARITY_JOB": "True",
+        "SINGULARITY_IMAGE_EXPR": "TARGET.ContainerImage",
+        "SINGULARITY_BIND_EXPR": '""',
+        # The slot's size and the further images reach our launcher this way, out of reach of the job's files.
+        "SINGULARITY_EXTRA_ARGUMENTS": (
+            'strcat("--fallow-memory ", MY.Memory, " --fallow-disk ", MY.Disk, " --fallow-cpus ", int(MY.Cpus), '
+            '" --fallow-images ", replaceAll(" ", TARGET.FallowImages ?: "none", ","))'
+        ),
+        "SINGULARITY_TARGET_DIR": "",
+        "SINGULARITY_USE_PID_NAMESPACES": "True",
+        "SINGULARITY_USE_LAUNCHER": "True",
+        "SINGULARITY_RUN_TEST_BEFORE_JOB": "False",
+        "SINGULARITY_ALLOWED_JOB_ENV_VARS": "",
+        "MOUNT_UNDER_SCRATCH": "",
+        "DOCKER": "",
+        "USE_PROCD": "True",
+        "USE_PID_NAMESPACES": "False",
+        "STARTER_ALLOW_JOB_PRE_AND_POST_CMD": "False",
+        "STARTER_DISABLE_USER_SUPPLIED_TRANSFER_PLUGINS": "True",
+        "STARTER_JOB_HOOK_KEYWORD": "",
+        "STARTD_JOB_HOOK_KEYWORD": "",
+        "STARTER_DEFAULT_JOB_HOOK_KEYWORD": "",
+        "STARTER_JOB_ENVIRONMENT": "",
+        "JOB_INHERITS_STARTER_ENVIRONMENT": "False",
+        "USER_JOB_WRAPPER": "",
+        "ENABLE_SSH_TO_JOB": "False",
+        "ENABLE_CHIRP": "False",
+        "ENABLE_CHIRP_IO": "False",
+        "ENABLE_CHIRP_UPDATES": "False",
+        "ENABLE_CHIRP_DELAYED": "False",
+        "JOB_EXECDIR_PERMISSIONS": "user",
+        "CREATE_CORE_FILES": "False",
+    }

@@ -1,0 +1,105 @@
+"""The pilot's private directory on the node: what lies where, made closed to others, removed without a trace."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Callable
+
+from fallow.errors import NotAvailableError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Paths below one private directory.
+
+    Payloads see `execute/<their own>` only; everything else here, the token above all, lies outside of it.
+    """
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """HTCondor's main configuration file."""
+        return self.root / "condor_config"
+
+    @property
+    def overrides(self) -> Path:
+        """Directory of configuration that changes while the pilot runs."""
+        return self.root / "config.d"
+
+    @property
+    def execute(self) -> Path:
+        """Payloads' scratch directories."""
+        return self.root / "execute"
+
+    @property
+    def tokens(self) -> Path:
+        """The pilot's HTCondor token, and nothing else."""
+        return self.root / "tokens"
+
+    @property
+    def passwords(self) -> Path:
+        """Stays empty: a pilot holds no signing key."""
+        return self.root / "passwords"
+
+    @property
+    def logs(self) -> Path:
+        """Logs of the HTCondor daemons and the history of the jobs."""
+        return self.root / "log"
+
+    @property
+    def launcher(self) -> Path:
+        """The program that HTCondor starts as Apptainer."""
+        return self.root / "bin" / "fallow-apptainer"
+
+    @property
+    def payload_entry(self) -> Path:
+        """The first program inside the container."""
+        return self.root / "bin" / "fallow-payload"
+
+    @property
+    def verified(self) -> Path:
+        """One mark per image whose digest this pilot has checked."""
+        return self.root / "verified"
+
+    def make(self) -> None:
+        """Create every directory, 0700."""
+        for name in ("config.d", "execute", "tokens", "passwords", "log", "bin", "verified", "spool", "run", "home"):
+            (self.root / name).mkdir(mode=0o700)
+
+
+def create(scratch_dir: Path, pilot: str) -> Layout:
+    """Make a fresh private directory for `pilot` under `scratch_dir`.
+
+    Raises:
+        NotAvailableError: The scratch directory is missing, full or read-only.
+    """
+    try:
+        layout = Layout(Path(tempfile.mkdtemp(prefix=f"fallow-{pilot}-", dir=scratch_dir)).resolve())
+        layout.make()
+    except OSError as error:
+        raise NotAvailableError(
+            f"No directory for the pilot can be made under {scratch_dir}: {error.strerror}.",
+            remedy="Name a local, writable scratch directory with free space in the policy.",
+        ) from error
+    return layout
+
+
+def remove(layout: Layout) -> None:
+    """Delete the private directory, also what payloads left in it without permissions."""
+
+    def open_and_retry(function: Callable[[str], object], path: str, _: object) -> None:
+        for closed in (Path(path).parent, Path(path)):
+            if not closed.is_symlink() and closed.is_dir():
+                closed.chmod(stat.S_IRWXU)
+        if Path(path).is_dir() and not Path(path).is_symlink():
+            shutil.rmtree(path, ignore_errors=True)
+        elif os.path.lexists(path):
+            function(path)
+
+    shutil.rmtree(layout.root, onerror=open_and_retry)
