@@ -44,10 +44,10 @@ def access_token(*, min_life_s: float = NEAR_EXPIRY_S) -> str:
 
 def current(*, min_life_s: float = NEAR_EXPIRY_S) -> Found:
     """The token that every command uses, and where it is from; raises as `access_token` does."""
-    from fallow.tokens.discovery import find_token
+    from fallow.tokens.discovery import discover_token
 
     store = SessionStore.of_user()
-    discovered = find_token()
+    discovered = discover_token()
     # A program that was given the login's own file still gets it renewed.
     if discovered is not None and discovered.file != store.token_file:
         return Found(discovered.token, discovered.source, discovered.file)
