@@ -84,6 +84,22 @@ def shell(name: str, user: str, host: str) -> None:
     sys.exit(_inside(name, host, user, ("bash", "-i")))
 
 
+@testbed.command()
+@name_option
+@click.option(
+    "--directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("demo"),
+    show_default=True,
+    help="Where the workflow and its results go; what is there is replaced.",
+)
+def demo(name: str, directory: Path) -> None:
+    """Bring the demo's federation up and run a real workflow across its three centres."""
+    from fallow_testbed.demo.run import run
+
+    run(name, directory.absolute())
+
+
 def _inside(name: str, host: str, user: str, command: tuple[str, ...]) -> int:
     from fallow_testbed import people
 

@@ -125,7 +125,7 @@ class Host:
         """The command line that runs `argv` inside the host as `user`, with a clean environment plus `env`."""
         inside = ["nsenter", "--target", str(self.pid()), "--mount", "--uts", "--ipc", "--net", "--pid"]
         if self.root == "machine":
-            return [*inside, f"--wd={Path.cwd()}", "--", "env", *_assignments(env), *argv]
+            return [*inside, f"--wd={directory or Path.cwd()}", "--", "env", *_assignments(env), *argv]
         home = "/root" if user == "root" else f"/home/{user}"
         clean = {"PATH": PATH, "HOME": home, "USER": user, "LOGNAME": user, "LANG": "C.UTF-8", **(env or {})}
         if "TERM" in os.environ:

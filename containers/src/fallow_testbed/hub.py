@@ -14,7 +14,7 @@ GATEWAY_URL = f"https://hub:{GATEWAY_PORT}"
 SETTINGS = "/etc/fallow/hub.toml"
 TLS = "/etc/fallow/tls"
 ACCOUNT = "condor"
-CONDOR_CONFIG = "/etc/fallow/condor/condor_config"
+CONDOR_ENVIRONMENT = {"CONDOR_CONFIG": "/etc/fallow/condor/condor_config"}
 
 
 def hub_toml(layout: Layout) -> str:
@@ -66,7 +66,7 @@ def start(layout: Layout) -> None:
 
 def start_condor(hub: Host) -> None:
     """Start HTCondor's master and wait until the schedd is in the collector."""
-    env = {"CONDOR_CONFIG": CONDOR_CONFIG}
+    env = CONDOR_ENVIRONMENT
     hub.spawn(["condor_master", "-f"], user=ACCOUNT, env=env, log="/var/log/fallow/condor.log")
 
     def registered() -> bool:

@@ -83,18 +83,19 @@ class ImageCache:
         return sorted((image for image in found if image), key=lambda image: (image.name, image.built))
 
     @contextmanager
-    def lock(self, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Hold the cache for building or removing, after clearing what an interrupted build left.
+    def lock(self, name: str, on_wait: Callable[[], None] = lambda: None) -> Iterator[None]:
+        """Hold an image for building or removing, after clearing what an interrupted build of it left.
 
         Args:
-            on_wait: Called once when another process holds the cache.
+            name: The image, whatever its digest.
+            on_wait: Called once when another process holds it.
 
         Raises:
             NotAvailableError: The cache cannot be written.
         """
         try:
             self.images.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.images / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            handle = os.open(self.images / f".lock-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise NotAvailableError(
                 f"The image cache {self.images} cannot be written: {error.strerror}.",
@@ -106,7 +107,7 @@ class ImageCache:
             except BlockingIOError:
                 on_wait()
                 fcntl.flock(handle, fcntl.LOCK_EX)
-            for left in self.images.glob(f"{_STAGING}*"):
+            for left in self.images.glob(f"{_STAGING}{name}.*"):
                 remove_tree(left)
             yield
         finally:
@@ -115,7 +116,7 @@ class ImageCache:
     @contextmanager
     def staging(self, name: str) -> Iterator[Path]:
         """A directory beside the images to build one in; gone afterwards unless it was published."""
-        path = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{name}-", dir=self.images))
+        path = Path(tempfile.mkdtemp(prefix=f"{_STAGING}{name}.", dir=self.images))
         try:
             path.chmod(0o755)
             yield path
@@ -135,8 +136,8 @@ class ImageCache:
         return image
 
     def remove(self, image: Image) -> None:
-        """Remove an image; the caller holds the lock. Half-removed images are never seen."""
-        doomed = self.images / f"{_STAGING}removed-{image.path.name}"
+        """Remove an image; the caller holds its lock. Half-removed images are never seen."""
+        doomed = self.images / f"{_STAGING}{image.name}.removed-{image.digest[:12]}"
         image.path.rename(doomed)
         remove_tree(doomed)
 

@@ -46,9 +46,9 @@ def prune(everything: bool, as_json: bool) -> None:
     """Remove images that the source tree no longer defines. Take testbeds that use them down first."""
     found = builder(Progress())
     current = set() if everything else {found.digest(name) for name in found.definitions}
-    with found.cache.lock():
-        doomed = [image for image in found.cache.all() if image.digest not in current]
-        for image in doomed:
+    doomed = [image for image in found.cache.all() if image.digest not in current]
+    for image in doomed:
+        with found.cache.lock(image.name):
             found.cache.remove(image)
     _show([_row(image) for image in doomed], as_json=as_json)
 
