@@ -46,6 +46,7 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         collector_port=settings.ports.collector,
         queue_port=settings.ports.queue,
         trust_domain=settings.trust_domain,
+        trust_domain_pattern=settings.trust_domain.replace(".", "[.]"),
         required="\n".join(f"SEC_{level}_{what} = REQUIRED" for level in LEVELS for what in PROTECTIONS),
         session_s=settings.lives.session_s,
         daemon_key=DAEMON_KEY,
