@@ -1,6 +1,6 @@
-"""The run's jobs between Snakemake and the queue: what is to be submitted, what is in the queue, what came of it.
+"""The run's jobs between Snakemake and the queue: what is to be submitted, what is there, what came of it.
 
-`Backend` knows nothing of Snakemake's executor interface; it is told of jobs, polled, and answers with `Event`s.
+`Backend` knows nothing of Snakemake's executor interface: it is told of jobs, polled, and answers with events.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any, Protocol
 from fallow.errors import FallowError, NotAvailableError
 from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
-from snakemake_executor_plugin_fallow.summary import JobSummary, summarise
+from snakemake_executor_plugin_fallow.summary import JobSummary, append, summarise
 from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, judge, reconsider
 
 log = logging.getLogger(__name__)
@@ -75,7 +75,7 @@ class Backend:
         run: The run's id.
         access: Gives the storage access for jobs, or None where they bring their own.
         spool: Where input files are kept until the queue has them.
-        logs: Directory for what failed jobs wrote.
+        records: Directory for the run's report and for what failed jobs wrote.
         resubmissions: How often a job that the infrastructure lost is submitted again.
         clock: Seconds that only grow.
     """
@@ -87,7 +87,7 @@ class Backend:
         *,
         access: Callable[[], Access | None],
         spool: SpoolArea,
-        logs: Path,
+        records: Path,
         resubmissions: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -95,7 +95,8 @@ class Backend:
         self._run = run
         self._access = access
         self._spool = spool
-        self._logs = logs
+        self._logs = records / run
+        self.report = records / f"{run}.jsonl"
         self._resubmissions = resubmissions
         self._clock = clock
         self._lock = threading.Lock()
@@ -261,7 +262,9 @@ class Backend:
 
     def _note(self, entry: Entry, record: JobRecord | None, outcome: str, reason: str) -> None:
         if record is not None:
-            self.summaries.append(summarise(entry.rule, outcome, reason, record))
+            summary = summarise(entry.rule, outcome, reason, record)
+            self.summaries.append(summary)
+            append(self.report, summary)
 
     def _let_go(self, finished: Sequence[str], held: Sequence[str]) -> None:
         """Tell the queue which jobs we are done with; if that fails they only stay longer."""

@@ -1,4 +1,4 @@
-"""Images that rules name with `container:`: which, whether we can bring them, and under which name the job sees them."""
+"""Images that rules name with `container:`: whether we can bring them, and under which name the job sees them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
     path = PurePosixPath(url)
     if path.is_absolute() or ".." in path.parts:
         raise UsageError(
-            f"Rule {rule}: the container {url} is outside of the working directory, where jobs have no such path.",
+            f"Rule {rule}: the container {url} is outside of the working directory; jobs have no such path.",
             remedy=f"Put or link the file below {workdir} and name it relative to that.",
         )
     file = workdir / path

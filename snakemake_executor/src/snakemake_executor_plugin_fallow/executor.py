@@ -1,10 +1,10 @@
-"""The executor that Snakemake drives. It translates; the decisions are in `backend`, `verdict` and `resources`.
+"""The executor that Snakemake drives. It translates; decisions are in `backend`, `verdict` and `resources`.
 
 What Snakemake's interface does unasked, and what is done about it:
 
-* A cancellation during a poll finds Snakemake's own list of active jobs empty: everything of the run is removed instead.
+* A cancellation during a poll finds Snakemake's list of active jobs empty: all jobs of the run are removed.
 * An exception during a poll would end the workflow and leave its jobs running: it is logged, and polling goes on.
-* A job that is neither reported nor yielded would hang the workflow: the registry in `Backend` decides, not the list.
+* A job neither reported nor yielded would hang the workflow: the registry in `Backend` decides, not the list.
 * The thread that polls starts before `__post_init__`: it has nothing to ask before the first submission.
 * `--directory` and `--cores all` of the submitting side would reach the job: they are replaced.
 """
@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import shlex
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -30,10 +31,12 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_fallow.backend import Backend, Entry, Event
     from snakemake_executor_plugin_fallow.federation import Federated
+    from snakemake_executor_plugin_fallow.payload import Sources
 
 log = logging.getLogger(__name__)
 
-_TAIL_LINES = 20
+_TAIL_LINES = 40
+_PYTHON = "fallow-python"
 
 
 class Executor(RemoteExecutor):  # type: ignore[misc]
@@ -51,6 +54,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
         self.run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
         self._records = Path(".snakemake").absolute() / "fallow"
+        self._records.mkdir(parents=True, exist_ok=True)
         self._temporary = tempfile.TemporaryDirectory(prefix="fallow-spool-")
         try:
             self._federated: Federated = Federated.connect(
@@ -63,12 +67,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 self.run,
                 access=self._federated.access,
                 spool=SpoolArea(Path(self._temporary.name)),
-                logs=self._records / self.run,
+                records=self._records,
                 resubmissions=_whole_number(self.executor_settings.resubmissions),
             )
         except FallowError as error:
             raise WorkflowError(str(error)) from error
-        self._records.mkdir(parents=True, exist_ok=True)
         self.next_seconds_between_status_checks = 1
 
     def run_job(self, job: JobExecutorInterface) -> None:
@@ -91,7 +94,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                     self._report(event)
             except Exception as error:
                 log.debug("poll failed", exc_info=error)
-                self.logger.warning(f"The queue could not be asked, trying again: {error}")
+                message = f"The queue could not be asked, trying again: {error}"
+                self.logger.warning(message)
             self.next_seconds_between_status_checks = 1 if self._backend.active < 500 else 3
         for job in active_jobs:
             if id(job) not in ended and job.aux is not None and not job.aux.get("reported"):
@@ -105,9 +109,10 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             return
         try:
             removed = self._backend.cancel()
-            self.logger.info(f"Removed {removed} jobs of the run {self.run}.")
+            message = f"Removed {removed} jobs of the run {self.run}."
         except FallowError as error:
-            self.logger.error(f"Jobs of the run {self.run} may still be in the queue: {error}")
+            message = f"Jobs of the run {self.run} may still be in the queue: {error}"
+        self.logger.info(message)  # Snakemake's logger does not fill in arguments
 
     def shutdown(self) -> None:
         """Stop polling and show what the run did."""
@@ -119,16 +124,21 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         if self._backend.summaries:
             from snakemake_executor_plugin_fallow.summary import table
 
-            self.logger.info(f"Jobs of the run {self.run}:\n{table(self._backend.summaries)}")
+            shown = f"Jobs of the run (also in {self._backend.report}):\n{table(self._backend.summaries)}"
+            self.logger.info(shown)
 
     @property
     def cores(self) -> int | str:
         """What the job's own Snakemake may use: what was requested for it."""
-        return self._job_cores or super().cores  # type: ignore[no-any-return]
+        return self._job_cores or super().cores
+
+    def additional_general_args(self) -> str:
+        """The log of a failed rule goes to the job's stderr, which is fetched: nobody here has the log itself."""
+        return "--show-failed-logs"
 
     def get_python_executable(self) -> str:
-        """How the job starts Snakemake: through our script, which is spooled with every job."""
-        return 'python "$FALLOW_JOB"'
+        """A mark: the job's command is not run by a shell, see `_arguments`."""
+        return _PYTHON
 
     def _submit(self, jobs: list[JobExecutorInterface]) -> None:
         """Register and send `jobs`; each is reported as submitted first, so that it can be reported as failed."""
@@ -174,7 +184,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         members = list(job.jobs) if job.is_group() else [job]
         images = rule_images(members, Path.cwd()) if uses_containers(self.workflow) else []
         digests = {image.link: self._federated.publish(image.file) for image in images}
-        prepare, command = self._commands(job, asked.cores)
         spec = JobSpec(
             run=self.run,
             key=self._backend.key(),
@@ -192,22 +201,34 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             centre=asked.centre,
             requirements=asked.requirements,
         )
-        payload = Payload(prepare, command, environment=self.envvars(), links=links(digests))
+        payload = Payload(
+            arguments=self._arguments(job, asked.cores),
+            sources=self._sources(),
+            precommand=self.workflow.remote_execution_settings.precommand or "",
+            environment=self.envvars(),
+            links=links(digests),
+        )
         return Entry(info, job.name, spec, payload, since=time.monotonic())
 
-    def _commands(self, job: JobExecutorInterface, cores: int) -> tuple[str, str]:
-        """What fetches the sources, and what runs the job."""
-        prepare = self.workflow.spawned_job_args_factory.precommand(
-            executor_common_settings=self.common_settings
-        )
+    def _arguments(self, job: JobExecutorInterface, cores: int) -> list[str]:
+        """Snakemake's arguments in the job, as the interface builds them for a shell."""
         self._job_cores = cores
         try:
             with _without_workdir(self.workflow):
-                whole = self.format_job_exec(job)
+                command = self.format_job_exec(job)
         finally:
             self._job_cores = None
-        command = whole.removeprefix(f"{prepare} && ") if prepare else whole
-        return (prepare, command) if command != whole else ("", whole)
+        # what comes before (fetching sources, the user's precommand) is done by our script
+        return shlex.split(command.partition(f"{_PYTHON} -m snakemake ")[2])
+
+    def _sources(self) -> Sources | None:
+        """The workflow's sources, which Snakemake has uploaded; None where it was told not to."""
+        from snakemake_executor_plugin_fallow.payload import Sources
+
+        if not self.workflow.remote_execution_settings.job_deploy_sources:
+            return None
+        archive = self.workflow.source_archive
+        return Sources(str(archive.query), str(archive.checksum))
 
     def _report(self, event: Event) -> None:
         info = event.handle

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
@@ -27,11 +27,22 @@ class Access:
 
 
 @dataclass(frozen=True)
+class Sources:
+    """The archive of the workflow's sources in the storage."""
+
+    url: str
+    sha256: str
+
+
+@dataclass(frozen=True)
 class Payload:
     """One job's description; it may hold secrets, so it is only ever written to private files."""
 
-    prepare: str
-    command: str
+    arguments: Sequence[str]
+    """Snakemake's arguments in the job."""
+    sources: Sources | None = None
+    precommand: str = ""
+    """The user's shell command before everything else."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     links: Mapping[str, str] = field(default_factory=dict)
 
@@ -48,8 +59,9 @@ class Payload:
                 paths["AWS_CA_BUNDLE"] = "ca.pem"
         return json.dumps(
             {
-                "prepare": self.prepare,
-                "command": self.command,
+                "arguments": list(self.arguments),
+                "sources": asdict(self.sources) if self.sources else None,
+                "precommand": self.precommand,
                 "environment": dict(self.environment),
                 "links": dict(self.links),
                 "files": private,

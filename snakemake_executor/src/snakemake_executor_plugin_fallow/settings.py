@@ -1,4 +1,4 @@
-"""The plugin's settings. Snakemake makes command-line arguments of them: the types must be plain `Optional[str]`."""
+"""The plugin's settings. Snakemake makes command-line arguments of them: types must be plain `Optional[str]`."""
 
 from dataclasses import dataclass, field
 from typing import Optional
@@ -7,22 +7,22 @@ from snakemake_interface_executor_plugins.settings import ExecutorSettingsBase
 
 
 @dataclass
-class ExecutorSettings(ExecutorSettingsBase):
+class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
     """What a user may choose; everything else is learned from the hub."""
 
     image: Optional[str] = field(  # noqa: UP045
         default=None,
         metadata={
-            "help": "Image that jobs run in: a local SIF file, or the digest (sha256:…) of one that the hub has. "
-            "It must hold Snakemake and the storage plugin.",
+            "help": "Image that jobs run in, with Snakemake and the storage plugin: a local SIF file, or the digest "
+            "(sha256:…) of one that the hub has.",
             "env_var": True,
         },
     )
     work_type: Optional[str] = field(  # noqa: UP045
         default=None,
         metadata={
-            "help": "Work type of all jobs: urgent, production, analysis or test. The resource fallow_work_type of "
-            "a rule wins. If omitted, the hub decides.",
+            "help": "Work type of all jobs: urgent, production, analysis or test; if omitted, the hub decides. "
+            "The resource fallow_work_type of a rule wins.",
         },
     )
     centre: Optional[str] = field(  # noqa: UP045
@@ -34,20 +34,21 @@ class ExecutorSettings(ExecutorSettingsBase):
     requirements: Optional[str] = field(  # noqa: UP045
         default=None,
         metadata={
-            "help": "ClassAd expression that every slot must fulfil. The resource fallow_requirements of a rule wins.",
+            "help": "ClassAd expression that every slot must fulfil. "
+            "The resource fallow_requirements of a rule wins.",
         },
     )
     resubmissions: Optional[str] = field(  # noqa: UP045
         default="3",
         metadata={
-            "help": "How often a job that the infrastructure lost is submitted again, without spending the rule's "
-            "retries.",
+            "help": "How often a job that the infrastructure lost is submitted again; that spends none of the "
+            "rule's retries.",
         },
     )
 
     def __post_init__(self) -> None:
-        # Snakemake makes this object before it opens any storage, also for a dry run: the last moment at which
-        # the federation's S3 access can be put where boto3 looks for it.
+        # Snakemake makes this object before it opens any storage, also for a dry run: the last moment at
+        # which the federation's S3 access can be put where boto3 looks for it.
         from snakemake_executor_plugin_fallow.storage import provide_access
 
         provide_access()

@@ -1,4 +1,4 @@
-"""What a job's record means for the workflow: still active, done, the rule's own failure, or the infrastructure's. Pure."""
+"""What a job's record means for the workflow: active, done, the rule's failure or the infrastructure's. Pure."""
 
 from __future__ import annotations
 

@@ -1,29 +1,38 @@
-"""Runs on the node, inside the worker image: prepares the working directory and starts Snakemake's job there.
+"""Runs on the node, inside the worker image: prepares the working directory and is the job's Snakemake there.
 
-Only the standard library may be used, and any Python from 3.9. It has two roles:
-
-* `fallow_job.py` reads `job.json` beside it, prepares, and becomes the job's command.
-* `fallow_job.py -m snakemake …` is what that command runs instead of `python -m snakemake …`: the same, without the
-  second that Snakemake's idle threads take to end.
+Only the standard library and what Snakemake's S3 plugin brings (boto3) may be used, and any Python from 3.9. One
+interpreter does everything: unpacking the workflow's sources and running the rule, without a second start of Python
+and without the second that Snakemake's idle threads take to end.
 """
 
+import hashlib
+import io
 import json
 import logging
 import os
 import subprocess
 import sys
+import tarfile
 import time
 from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
-STARTED = "fallow-job: started"
+STARTED = "started"
 EXIT_INFRASTRUCTURE = 75
-PREPARE_ATTEMPTS = 3
+FETCH_ATTEMPTS = 4
+S3_SETTINGS = {
+    "endpoint_url": "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL",
+    "region_name": "SNAKEMAKE_STORAGE_S3_REGION",
+    "aws_access_key_id": "SNAKEMAKE_STORAGE_S3_ACCESS_KEY",
+    "aws_secret_access_key": "SNAKEMAKE_STORAGE_S3_SECRET_KEY",
+    "aws_session_token": "SNAKEMAKE_STORAGE_S3_TOKEN",
+}
 
 
 def main() -> NoReturn:
-    """Prepare and become the job's command, or leave with `EXIT_INFRASTRUCTURE` where that cannot be."""
-    say(STARTED.partition(": ")[2])
+    """Prepare and run the job, or leave with `EXIT_INFRASTRUCTURE` where it never came to run."""
+    say(STARTED)
     sandbox = Path(__file__).resolve().parent
     job = read(sandbox / "job.json")
     if job["expires"] is not None and time.time() > job["expires"]:
@@ -35,12 +44,14 @@ def main() -> NoReturn:
         os.environ.update(environment(private, job))
     except OSError as error:
         give_up(f"the working directory cannot be prepared: {error}")
-    if job["prepare"]:
-        fetch_sources(job["prepare"])
-    os.execvp("sh", ["sh", "-c", job["command"]])
+    if job["precommand"] and subprocess.run(["sh", "-c", job["precommand"]], check=False).returncode != 0:
+        sys.exit("the precommand failed")
+    if job["sources"]:
+        unpack(fetch(job["sources"]["url"], job["sources"]["sha256"]))
+    run_snakemake(job["arguments"])
 
 
-def read(path: Path) -> dict[str, Any]:
+def read(path: Path) -> "dict[str, Any]":
     """Read the job's description and remove it: it holds the credentials."""
     try:
         job: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -50,7 +61,7 @@ def read(path: Path) -> dict[str, Any]:
     return job
 
 
-def prepare(work: Path, job: dict[str, Any]) -> Path:
+def prepare(work: Path, job: "dict[str, Any]") -> Path:
     """Make the working directory with its links and private files; returns the directory of the latter."""
     private = work / ".fallow"
     for directory in (private / "home", private / "tmp", private / "cache"):
@@ -58,12 +69,11 @@ def prepare(work: Path, job: dict[str, Any]) -> Path:
     for name, text in job["files"].items():
         path = private / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(
-            os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8"
-        ) as stream:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(text)
     for name, target in job["links"].items():
-        if not os.path.exists(target):  # noqa: PTH110 - a name of the container, not of the working directory
+        if not Path(target).exists():
             raise OSError(f"the image {target} is not there")
         link = work / name
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -71,30 +81,52 @@ def prepare(work: Path, job: dict[str, Any]) -> Path:
     return private
 
 
-def environment(private: Path, job: dict[str, Any]) -> dict[str, str]:
-    """The job's environment beside what the container has: nothing is read from or written to outside of it."""
+def environment(private: Path, job: "dict[str, Any]") -> "dict[str, str]":
+    """The job's environment beside what the container has: all that it writes stays below its directory."""
     return {
         "HOME": str(private / "home"),
         "TMPDIR": str(private / "tmp"),
         "XDG_CACHE_HOME": str(private / "cache"),
         "APPTAINER_TMPDIR": str(private / "tmp"),
-        "FALLOW_JOB": str(Path(__file__).resolve()),
         **job["environment"],
         **{name: str(private / file) for name, file in job["private_paths"].items()},
     }
 
 
-def fetch_sources(command: str) -> None:
-    """Run the command that fetches the workflow's sources; nothing of the rule has run if that fails."""
-    for attempt in range(PREPARE_ATTEMPTS):
-        if subprocess.run(["sh", "-c", command], check=False).returncode == 0:
-            return
-        time.sleep(2**attempt)
-    give_up("the workflow's sources could not be fetched from the storage")
+def fetch(url: str, sha256: str) -> bytes:
+    """The archive of the workflow's sources, checked."""
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    place = urlsplit(url)
+    chosen = {
+        name: os.environ[variable] for name, variable in S3_SETTINGS.items() if os.environ.get(variable)
+    }
+    for attempt in range(FETCH_ATTEMPTS):
+        try:
+            store: Any = boto3.resource("s3", **chosen).meta.client  # type: ignore[call-overload]
+            answer = store.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
+            archive: bytes = answer["Body"].read()
+            if hashlib.sha256(archive).hexdigest() == sha256:
+                return archive
+            why = "their checksum is wrong"
+        except (BotoCoreError, ClientError) as error:
+            why = str(error)
+        say(f"the workflow's sources could not be fetched: {why}")
+        if attempt + 1 < FETCH_ATTEMPTS:
+            time.sleep(2**attempt)
+    sys.exit(EXIT_INFRASTRUCTURE)
 
 
-def run_snakemake(arguments: list[str]) -> NoReturn:
+def unpack(archive: bytes) -> None:
+    """Unpack the workflow's sources into the working directory."""
+    with tarfile.open(fileobj=io.BytesIO(archive)) as sources:
+        sources.extractall(filter="data")
+
+
+def run_snakemake(arguments: "list[str]") -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
+    sys.argv = ["snakemake", *arguments]
     sys.path[0] = str(Path.cwd())
     from snakemake.cli import main as snakemake
 
@@ -121,6 +153,4 @@ def give_up(why: str) -> NoReturn:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:3] == ["-m", "snakemake"]:
-        run_snakemake(sys.argv[3:])
     main()
