@@ -15,8 +15,8 @@ from fallow_pilots.spec import PilotSpec
 
 Value = Union[bool, int, float, str]
 
-IMAGE = r"^/fallow/images/sha256-[0-9a-f]{64}\\.sif$"
-"""What `ContainerImage` of an admissible job looks like, as a ClassAd string literal."""
+IMAGE = "^/fallow/images/sha256-[0-9a-f]{64}[.]sif$"
+"""What `ContainerImage` of an admissible job looks like."""
 
 IMAGES = "^sha256:[0-9a-f]{64}( sha256:[0-9a-f]{64})*$"
 """What `FallowImages` looks like."""
@@ -54,16 +54,16 @@ def literal(value: Value) -> str:
     """`value` as a ClassAd literal that contains no configuration macro and no line break.
 
     Raises:
-        ValueError: A string with a control character, which no literal in a configuration file can carry.
+        ValueError: A string with a control character or a backslash, which configuration files do not carry faithfully.
     """
     if isinstance(value, bool):
         return "True" if value else "False"
     if isinstance(value, (int, float)):
         return repr(value)
-    if any(ord(character) < 32 or ord(character) == 127 for character in value):
-        raise ValueError(f"control character in {value!r}")
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"').replace("$", "$(DOLLAR)")
-    return f'"{escaped}"'
+    if "\\" in value or any(ord(character) < 32 or ord(character) == 127 for character in value):
+        raise ValueError(f"backslash or control character in {value!r}")
+    quoted = value.replace('"', '\\"').replace("$", "$(DOLLAR)")
+    return f'"{quoted}"'
 
 
 def start_expression(spec: PilotSpec) -> str:

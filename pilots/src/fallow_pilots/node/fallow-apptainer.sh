@@ -1,0 +1,143 @@
+# Starts one payload in its container. HTCondor's starter runs this as the pilot's user, outside of the container,
+# with the job's environment: nothing from the job is trusted here. The lines above set the site's values:
+#   apptainer path execute libexec store verified entry check_sif home extra_binds procs_user procs_job fetch()
+# Only words that HTCondor is known to pass are accepted; what the payload sees is decided below, not by them.
+set -fu
+PATH=$path
+umask 077
+
+refuse() {
+    printf 'fallow-apptainer: %s\n' "$1" >&2
+    exit 255
+}
+
+case ${1-} in
+--version)
+    exec "$apptainer" --version
+    ;;
+esac
+
+scratch='' workdir='' home_dir='' pwd_dir='' images='' nv='' verb='' memory_mb=0 disk_kb=0 cpus=1
+while [ $# -gt 0 ]; do
+    case $1 in
+    -s | -q | -C) shift ;;
+    exec | run)
+        [ -z "$verb" ] || refuse "the word $1 came twice"
+        verb=$1
+        shift
+        ;;
+    -B)
+        [ $# -gt 1 ] || refuse "-B has no value"
+        shift 2 # binds are ours to choose
+        ;;
+    -W | --pwd | --home | --fallow-memory | --fallow-disk | --fallow-cpus | --fallow-images)
+        [ $# -gt 1 ] || refuse "$1 has no value"
+        case $1 in
+        -W) workdir=$2 ;;
+        --pwd) pwd_dir=$2 ;;
+        --home) home_dir=$2 ;;
+        --fallow-memory) memory_mb=$2 ;;
+        --fallow-disk) disk_kb=$2 ;;
+        --fallow-cpus) cpus=$2 ;;
+        --fallow-images) images=$2 ;;
+        esac
+        shift 2
+        ;;
+    --nv)
+        nv=--nv
+        shift
+        ;;
+    -*) refuse "the option $1 is not known" ;;
+    *) break ;;
+    esac
+done
+[ -n "$verb" ] || refuse "neither exec nor run was asked for"
+[ $# -gt 0 ] || refuse "no image was named"
+image=$1
+shift
+
+for number in "$memory_mb" "$disk_kb" "$cpus"; do
+    case $number in
+    '' | *[!0-9]*) refuse "a limit is no number" ;;
+    esac
+done
+
+# From here on the environment holds what we chose and the payload's own variables, which carry a prefix.
+for name in $(export -p | sed -n 's/^export \([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p; s/^export \([A-Za-z_][A-Za-z0-9_]*\)$/\1/p'); do
+    case $name in
+    APPTAINERENV_*) ;;
+    *) command unset "$name" 2>/dev/null ;;
+    esac
+done
+export PATH="$path" HOME="$home" APPTAINER_CONFIGDIR="$home"
+
+# HTCondor's own test of the runtime, at the start of the pilot.
+case $image in
+"$libexec"/singularity_test_sandbox | "$libexec"/exit_37.sif)
+    [ "$image" = "$libexec/exit_37.sif" ] && image=$check_sif
+    exec "$apptainer" -s exec --userns --containall --no-mount bind-paths,hostfs,home,cwd "$image" "$@"
+    ;;
+esac
+
+# stored DIGEST: the path of a verified image in the store, fetched when it is missing or has changed.
+stored() {
+    case $1 in
+    *[!0-9a-f]*) refuse "an image digest is malformed" ;;
+    esac
+    [ ${#1} -eq 64 ] || refuse "an image digest is malformed"
+    file=$store/sha256-$1.sif
+    seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
+    known=''
+    [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
+    if [ "$seen" != "$known" ]; then
+        fetch "$1" || refuse "the image sha256:$1 cannot be had here"
+    fi
+}
+
+digest=${image#/fallow/images/sha256-}
+digest=${digest%.sif}
+[ "$image" = "/fallow/images/sha256-$digest.sif" ] || refuse "the image is not named by its digest"
+stored "$digest"
+main=$file
+
+case $workdir in
+"$execute"/dir_*/../* | *..* | *:* | *,*) refuse "the scratch directory is not one of ours" ;;
+"$execute"/dir_*) scratch=$workdir ;;
+*) refuse "the scratch directory is not one of ours" ;;
+esac
+case $pwd_dir in
+"$scratch" | "$scratch"/*) ;;
+*) refuse "the working directory is outside of the scratch directory" ;;
+esac
+[ "${home_dir:-$scratch}" = "$scratch" ] || refuse "the home directory is not the scratch directory"
+
+export APPTAINER_TMPDIR="$scratch" APPTAINER_CACHEDIR="$scratch"
+
+# The payload's own arguments stay last, ours are put before them.
+set -- "$main" "$@"
+[ "$images" != none ] || images=''
+IFS=,
+for extra in $images; do
+    IFS=' '
+    stored "${extra#sha256:}"
+    set -- -B "$file:/fallow/images/sha256-${extra#sha256:}.sif:ro" "$@"
+done
+IFS=,
+for bind in $extra_binds; do
+    set -- -B "$bind" "$@"
+done
+IFS=' '
+[ ! -c /dev/fuse ] || set -- -B /dev/fuse "$@"
+[ -z "$nv" ] || set -- --nv "$@"
+
+# One process may have twice the slot's memory as private data; HTCondor watches the sum. All processes of this
+# user on this node together stay below procs_user; those of this payload below procs_job (set by the entry).
+ulimit -c 0
+[ "$disk_kb" -eq 0 ] || ulimit -f $((disk_kb * 2)) 2>/dev/null || :
+[ "$memory_mb" -eq 0 ] || ulimit -d $((memory_mb * 2048)) 2>/dev/null || :
+ulimit -u "$procs_user" 2>/dev/null || ulimit -p "$procs_user" 2>/dev/null || :
+export APPTAINERENV_FALLOW_PROCS=$((procs_job + 256 * cpus))
+
+exec "$apptainer" -s "$verb" --userns --containall --no-eval --no-mount bind-paths,hostfs,cwd \
+    -W "$scratch" --home "$scratch" --pwd "$pwd_dir" -B "$scratch" \
+    -B "$entry:/condor_container_launcher.sh:ro" "$@"

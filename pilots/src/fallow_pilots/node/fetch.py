@@ -1,0 +1,99 @@
+"""Fetches one image for the launcher script: `python -m fallow_pilots.node.fetch SPEC VERIFIED DIGEST`.
+
+Runs outside of the container as the pilot's user, on a miss only, and marks the image as checked on this node.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Dict, Iterator, List, Optional
+from urllib.parse import urlsplit
+
+import requests
+
+from fallow.client import ClientSettings
+from fallow.errors import FallowError, NotAvailableError, RefusedError
+from fallow.files import read_private
+from fallow.hub import HubClient
+from fallow_pilots.node.images import CHUNK_BYTES, ImageStore, Source, fingerprint
+from fallow_pilots.spec import PilotSpec
+
+CONNECT_S = 10.0
+SILENCE_S = 60.0
+"""The longest that the store of images may send nothing."""
+
+
+class HubImages:
+    """Opens images at the hub: the gateway names the place, the S3 store sends the bytes."""
+
+    def __init__(self, hub: HubClient, ca_file: Optional[Path], proxy: Optional[str]) -> None:
+        self._hub = hub
+        self._verify = str(ca_file) if ca_file else True
+        self._proxies: Dict[str, str] = {"http": proxy, "https": proxy} if proxy else {}
+
+    @contextmanager
+    def open(self, digest: str) -> Iterator[Source]:
+        """The image's size and bytes.
+
+        Raises:
+            RefusedError: The hub has no such image, or names a place that is no web address.
+            NotAvailableError: Hub or store do not answer.
+        """
+        found = self._hub.image_url(f"sha256:{digest}")
+        if found is None:
+            raise RefusedError(f"The hub has no image sha256:{digest}.")
+        if urlsplit(found.url).scheme not in {"https", "http"}:
+            raise RefusedError(f"The hub names no web address for the image sha256:{digest}.")
+        try:
+            with requests.get(
+                found.url,
+                stream=True,
+                allow_redirects=False,
+                timeout=(CONNECT_S, SILENCE_S),
+                verify=self._verify,
+                proxies=self._proxies,
+            ) as answer:
+                if answer.status_code != 200:
+                    raise NotAvailableError(
+                        f"The store answered {answer.status_code} for the image sha256:{digest}.", retryable=True
+                    )
+                yield Source(found.bytes, answer.iter_content(CHUNK_BYTES))
+        except requests.RequestException as error:
+            # The exception's text holds the presigned URL, which is as good as a password.
+            raise NotAvailableError(
+                f"The image sha256:{digest} could not be read: {type(error).__name__}.", retryable=True
+            ) from None
+
+
+def fetch(spec: PilotSpec, verified: Path, digest: str) -> Path:
+    """Have an image in the centre's store, checked, and mark it as checked on this node."""
+
+    def token() -> str:
+        return (read_private(spec.token_file) or "").strip()
+
+    hub = HubClient(ClientSettings(hub=spec.hub, ca_file=spec.ca_file), token=token)
+    store = ImageStore(spec.image_store_dir, HubImages(hub, spec.ca_file, spec.proxy).open)
+    path = store.ensure(digest)
+    draft = verified / f".{digest}"
+    draft.write_text(fingerprint(path) + "\n", encoding="ascii")
+    draft.replace(verified / digest)
+    return path
+
+
+def main(arguments: Optional[List[str]] = None) -> int:
+    """Entry point; a failure is one line on standard error and a status other than 0."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    spec, verified, digest = sys.argv[1:] if arguments is None else arguments
+    try:
+        fetch(PilotSpec.read(Path(spec)), Path(verified), digest)
+    except FallowError as error:
+        logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - a sentence for the site admin, no traceback
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

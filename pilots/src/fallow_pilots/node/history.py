@@ -1,0 +1,60 @@
+"""What the jobs of this pilot did, from the history that the startd writes."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Dict, List
+
+BANNER = "***"
+_NUMBER = re.compile(r"^([A-Za-z]\w*) = (-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)$")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One job that ended on this pilot.
+
+    Args:
+        wall_s: Seconds that it ran.
+        cores: Cores that it held.
+        exit_code: Its exit status; None where it was evicted or killed by a signal.
+    """
+
+    wall_s: float
+    cores: int
+    exit_code: "int | None"
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ended by itself."""
+        return self.exit_code is not None
+
+
+def parse(text: str) -> List[Run]:
+    """The runs in the history, oldest first; the last entry counts once its closing line is there."""
+    runs: List[Run] = []
+    numbers: Dict[str, float] = {}
+    for line in text.splitlines():
+        if line.startswith(BANNER):
+            runs.append(_run(numbers))
+            numbers = {}
+        else:
+            found = _NUMBER.match(line)
+            if found:
+                numbers[found.group(1)] = float(found.group(2))
+    return runs
+
+
+def read(path: Path) -> List[Run]:
+    """The runs in the history file; none where it does not exist."""
+    try:
+        return parse(path.read_text(encoding="utf-8", errors="replace"))
+    except FileNotFoundError:
+        return []
+
+
+def _run(numbers: Dict[str, float]) -> Run:
+    wall_s = max(numbers.get("RemoteWallClockTime", 0.0), numbers.get("JobDuration", 0.0))
+    code = numbers.get("ExitCode")
+    return Run(wall_s=wall_s, cores=int(numbers.get("CpusProvisioned", 1)), exit_code=None if code is None else int(code))

@@ -1,0 +1,106 @@
+"""The check that payloads cannot reach the pilot: a container of the kind that they get is started and questioned."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import List
+
+from fallow.errors import NotAvailableError
+from fallow_pilots.node.checks import OLDEST_APPTAINER, Finding, find_program, run, version
+
+CONTAIN = ["--userns", "--containall", "--no-mount", "bind-paths,hostfs,home,cwd"]
+SYSTEM_DIRECTORIES = ("bin", "lib", "lib64", "usr")
+QUESTION = "readlink /proc/self/ns/user; readlink /proc/self/ns/pid; echo answered"
+
+
+def apptainer() -> Path:
+    """The node's Apptainer, of a version whose options we use.
+
+    Raises:
+        NotAvailableError: There is none, or it is too old.
+    """
+    program = find_program("apptainer")
+    number = version(run([str(program), "--version"]).stdout)
+    if number is None or number < OLDEST_APPTAINER:
+        oldest = ".".join(map(str, OLDEST_APPTAINER))
+        raise NotAvailableError(f"{program} is too old or not Apptainer.", remedy=f"Install Apptainer {oldest} or later.")
+    return program
+
+
+def make_check_image(program: Path, libexec: Path, work: Path) -> Path:
+    """Build a tiny SIF without content: the node's own programs are bound into it to ask questions.
+
+    HTCondor's test program is put in as well, for the test that its startd makes.
+
+    Raises:
+        NotAvailableError: It cannot be built.
+    """
+    sandbox, image = work / "check", work / "check.sif"
+    for name in ("tmp", "var/tmp", "etc", "proc", "sys", "dev"):
+        (sandbox / name).mkdir(parents=True, exist_ok=True)
+    for name in SYSTEM_DIRECTORIES:
+        place = Path("/", name)
+        if place.is_symlink():
+            (sandbox / name).symlink_to(os.readlink(place))
+        elif place.is_dir():
+            (sandbox / name).mkdir()
+    test_program = libexec / "singularity_test_sandbox" / "exit_37"
+    if test_program.exists():
+        shutil.copy(test_program, sandbox / "exit_37")
+    built = run([str(program), "-s", "build", str(image), str(sandbox)])
+    if built.returncode != 0 or not image.exists():
+        raise NotAvailableError(
+            f"Apptainer cannot build an image: {_last(built.stderr)}.",
+            remedy="Install squashfs-tools, and allow unprivileged user namespaces.",
+        )
+    return image
+
+
+def check(program: Path, image: Path) -> Finding:
+    """Whether a SIF starts, with a user namespace and a PID namespace of its own.
+
+    Every failure is fatal: without the first a payload reads the pilot's token, without the second it kills the pilot.
+    """
+    binds = [word for name in SYSTEM_DIRECTORIES for word in _bind(Path("/", name))]
+    argv = [str(program), "-s", "exec", *CONTAIN, *binds, str(image), "/bin/sh", "-c", QUESTION]
+    try:
+        asked = run(argv)
+    except NotAvailableError as error:
+        return _failed(str(error))
+    user, pid, *rest = [*asked.stdout.split(), "", ""]
+    if "answered" not in rest:
+        return _failed(f"Apptainer cannot start an image: {_last(asked.stderr)}.")
+    for name, theirs in (("user", user), ("pid", pid)):
+        if theirs == os.readlink(f"/proc/self/ns/{name}"):
+            return _failed(f"Containers here have no {name} namespace of their own.")
+    return Finding(
+        "isolation",
+        True,
+        "Apptainer starts images in user and PID namespaces of their own.",
+        capabilities={
+            "HasSIF": True,
+            "FallowIsolated": True,
+            "FallowHasFuse": os.access("/dev/fuse", os.R_OK | os.W_OK),
+        },
+    )
+
+
+def _bind(directory: Path) -> List[str]:
+    return ["-B", f"{directory}:{directory}:ro"] if directory.is_dir() and not directory.is_symlink() else []
+
+
+def _failed(words: str) -> Finding:
+    return Finding(
+        "isolation",
+        False,
+        f"{words} Allow unprivileged user namespaces (user.max_user_namespaces) and /dev/fuse on the node.",
+        fatal=True,
+        capabilities={"FallowIsolated": False},
+    )
+
+
+def _last(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines[-1] if lines else "it says nothing")[:300]

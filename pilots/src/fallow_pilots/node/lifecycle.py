@@ -1,0 +1,105 @@
+"""The pilot's life as a pure decision: what to do next, and what its end means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Tuple
+
+from fallow_pilots.outcome import Code
+
+
+class Phase(Enum):
+    """How far a pilot has come; it never goes back."""
+
+    WORKING = 1
+    DRAINING = 2
+    """Takes nothing new; what runs may finish until the pilot leaves."""
+    EVICTING = 3
+    """What runs is stopped and goes back to the queue."""
+    KILLING = 4
+    """HTCondor did not end in time and is killed."""
+
+
+class Asked(Enum):
+    """What somebody asked the pilot to do."""
+
+    NOTHING = 0
+    DRAIN = 1
+    EVICT = 2
+
+
+@dataclass(frozen=True)
+class Situation:
+    """All that the decision depends on.
+
+    Args:
+        phase: Where the pilot is.
+        phase_age_s: Seconds since it came there.
+        now: Unix time.
+        until: Unix time at which the pilot stops what runs, to be gone when the allocation ends.
+        asked: The most that was asked of it so far.
+        token_valid: Whether the pilot is authorised.
+        evict_s: Seconds that eviction may take.
+    """
+
+    phase: Phase
+    phase_age_s: float
+    now: float
+    until: float
+    asked: Asked
+    token_valid: bool
+    evict_s: float
+
+
+def next_phase(situation: Situation) -> Phase:
+    """The phase that the pilot should be in now; equal to or after the present one."""
+    if situation.phase is Phase.KILLING:
+        return Phase.KILLING
+    if situation.phase is Phase.EVICTING:
+        return Phase.KILLING if situation.phase_age_s >= situation.evict_s else Phase.EVICTING
+    if situation.asked is Asked.EVICT or situation.now >= situation.until:
+        return Phase.EVICTING
+    if situation.asked is Asked.DRAIN or not situation.token_valid:
+        return Phase.DRAINING
+    return situation.phase
+
+
+@dataclass(frozen=True)
+class End:
+    """What is known when HTCondor has ended.
+
+    Args:
+        phase: Where the pilot was.
+        asked: The most that was asked of it.
+        jobs_run: Jobs that ended by themselves.
+        seen_in_pool: Whether the collector ever listed the pilot.
+        denied: Whether the hub refused the pilot's token.
+        token_valid: Whether the token was still valid.
+        master_status: Exit status of `condor_master`.
+    """
+
+    phase: Phase
+    asked: Asked
+    jobs_run: int
+    seen_in_pool: bool
+    denied: bool
+    token_valid: bool
+    master_status: int
+
+
+def verdict(end: End) -> Tuple[Code, str]:
+    """The outcome code and its sentence."""
+    if end.asked is not Asked.NOTHING:
+        return Code.ASKED_TO_STOP, "The pilot was asked to stop."
+    if end.jobs_run:
+        return Code.WORK_DONE, f"The pilot ran {end.jobs_run} jobs."
+    if end.denied:
+        return Code.BANNED, "The hub refused the pilot's token: ask the hub's operator whether the centre was revoked."
+    if not end.token_valid:
+        return Code.HUB_BROKEN, "The pilot's token expired and no newer one came: look at the launcher."
+    if end.master_status != 0 and end.phase is Phase.WORKING:
+        return Code.TRANSIENT, f"condor_master ended with status {end.master_status}."
+    if not end.seen_in_pool:
+        return Code.HUB_BROKEN, "The pilot never appeared in the pool: the collector did not answer."
+    return Code.NO_WORK, "The pilot found no work."

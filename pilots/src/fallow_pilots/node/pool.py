@@ -1,0 +1,133 @@
+"""The running HTCondor of one pilot: started, asked to drain, to evict, to end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+from pathlib import Path
+from typing import Dict, Optional
+
+from fallow_pilots.node import condor
+from fallow_pilots.node.launcher import SYSTEM_PATH
+from fallow_pilots.node.layout import Layout
+from fallow_pilots.node.processes import descendants, die_with_parent
+
+log = logging.getLogger(__name__)
+
+QUERY_S = 30.0
+OVERRIDE = "90-fallow"
+
+
+class Pool:
+    """`condor_master` and what it runs.
+
+    Nothing here needs rights over the network: the startd reads a changed file on SIGHUP, the master ends on signals.
+
+    Args:
+        layout: The pilot's directory, configured.
+        programs: Where HTCondor lies.
+    """
+
+    def __init__(self, layout: Layout, programs: condor.Programs) -> None:
+        self._layout = layout
+        self._programs = programs
+        self._master: Optional["subprocess.Popen[bytes]"] = None
+
+    def start(self) -> None:
+        """Start `condor_master` in the foreground; it ends with this process."""
+        with (self._layout.logs / "master.out").open("ab") as output:
+            self._master = subprocess.Popen(
+                [str(self._programs.master), "-f"],
+                cwd=self._layout.root,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
+            )
+        log.info("condor_master started as process %d", self._master.pid)
+
+    def ended(self) -> Optional[int]:
+        """The exit status of `condor_master`, or None while it runs."""
+        return None if self._master is None else self._master.poll()
+
+    def drain(self) -> None:
+        """Take no new jobs; what runs may finish."""
+        self._override(condor.draining(evict=False))
+
+    def evict(self) -> None:
+        """Stop what runs, so that it goes back to the queue, and end."""
+        self._override(condor.draining(evict=True))
+        self._signal_master(signal.SIGTERM)
+
+    def quit(self) -> None:
+        """End at once."""
+        self._signal_master(signal.SIGQUIT)
+
+    def listed(self, pilot: str) -> "bool | None":
+        """Whether the collector lists the pilot; None if it refused our token.
+
+        A collector that does not answer does not list.
+        """
+        argv = [
+            str(self._programs.sbin.parent / "bin" / "condor_status"),
+            "-constraint",
+            f"FallowPilot == {condor.literal(pilot)}",
+            "-af",
+            "Name",
+        ]
+        try:
+            answer = subprocess.run(
+                argv,
+                check=False,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=QUERY_S,
+                env=self._environment(),
+                stdin=subprocess.DEVNULL,
+            )
+        except (subprocess.TimeoutExpired, OSError) as error:
+            log.warning("the collector could not be asked: %s", error)
+            return False
+        if answer.returncode == 0:
+            return bool(answer.stdout.strip())
+        log.warning("the collector did not answer: %s", answer.stderr.strip()[-300:])
+        return None if "DENIED" in answer.stderr or "AUTHENTICATE" in answer.stderr else False
+
+    def _override(self, text: str) -> None:
+        draft = self._layout.overrides / f".{OVERRIDE}"
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(self._layout.overrides / OVERRIDE)
+        for process in descendants():
+            if _program(process) == "condor_startd":
+                _signal(process, signal.SIGHUP)
+
+    def _signal_master(self, number: signal.Signals) -> None:
+        if self._master is not None and self._master.poll() is None:
+            _signal(self._master.pid, number)
+
+    def _environment(self) -> Dict[str, str]:
+        return {
+            "CONDOR_CONFIG": str(self._layout.config),
+            "PATH": SYSTEM_PATH,
+            "HOME": str(self._layout.root / "home"),
+            "LC_ALL": "C",
+        }
+
+
+def _program(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/comm").read_text(encoding="utf-8").strip()
+    except OSError:
+        return ""
+
+
+def _signal(process: int, number: signal.Signals) -> None:
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        log.debug("process %d has ended", process)

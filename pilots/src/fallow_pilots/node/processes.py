@@ -1,0 +1,82 @@
+"""Processes below this one: adopted when their parents die, so that none is left behind at the end."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Dict, List
+
+log = logging.getLogger(__name__)
+
+PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant whose own parent dies (Linux 3.4 and later)."""
+    _prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def die_with_parent() -> None:
+    """Have the calling process, just forked, end HTCondor's fast way when its parent dies."""
+    _prctl(PR_SET_PDEATHSIG, signal.SIGQUIT)
+
+
+def descendants() -> List[int]:
+    """Process ids of everything below this process."""
+    children: Dict[int, List[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                # The name in parentheses may hold anything, so what follows the last one counts.
+                parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
+            except (OSError, ValueError, IndexError):
+                continue
+            children.setdefault(parent, []).append(int(entry.name))
+    found: List[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        below = children.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def end_all(timeout_s: float) -> bool:
+    """Kill every descendant and wait for their ends.
+
+    Returns:
+        Whether none is left after `timeout_s`.
+    """
+    deadline = time.monotonic() + timeout_s
+    while True:
+        reap()
+        left = descendants()
+        if not left:
+            return True
+        if time.monotonic() >= deadline:
+            log.error("processes %s cannot be ended", left)
+            return False
+        for process in left:
+            try:
+                os.kill(process, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                continue
+        time.sleep(0.05)
+
+
+def reap() -> None:
+    """Collect the ends of all children, also the adopted."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def _prctl(option: int, value: int) -> None:
+    ctypes.CDLL(None, use_errno=True).prctl(option, value, 0, 0, 0)
