@@ -2,32 +2,59 @@
 
 from __future__ import annotations
 
-import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import click
 from rich.console import Console
+from rich.progress import Progress as Live
+from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
 
 class Progress:
-    """Says on standard error what is being done and, when it is done, how long it took."""
+    """Says on standard error what is being done and, when it is done, how long it took.
+
+    Steps may lie in one another and run in several threads at once: each has its line while it runs.
+    """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False)
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._lock = threading.Lock()
+        self._live: Live | None = None
+        self._steps = 0
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Show `text` while the body runs, then once more with the seconds that it took."""
+        """Show `text` while the body runs, then, if it succeeded, once more with the seconds that it took."""
         began = time.monotonic()
-        if sys.stderr.isatty():
-            with self._console.status(text):
-                yield
-        else:
+        with self._shown(text):
             yield
-        click.echo(f"  {text} ({time.monotonic() - began:.1f} s)", err=True)
+        self.note(f"{text} ({time.monotonic() - began:.1f} s)")
 
     def note(self, text: str) -> None:
         """Say one line about what is being done."""
-        click.echo(f"  {text}", err=True)
+        self._console.print(f"  {text}", markup=False)
+
+    @contextmanager
+    def _shown(self, text: str) -> Iterator[None]:
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._lock:
+            if self._live is None:
+                columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+                self._live = Live(*columns, console=self._console, transient=True)
+                self._live.start()
+            live = self._live
+            self._steps += 1
+            line = live.add_task(text, total=None)
+        try:
+            yield
+        finally:
+            with self._lock:
+                live.remove_task(line)
+                self._steps -= 1
+                if self._steps == 0:
+                    live.stop()
+                    self._live = None

@@ -21,7 +21,7 @@ def testbed_layers() -> tuple[Path, ...]:
     """Root directories of a testbed host, the top one first; built if they are missing."""
     found = builder()
     found.ensure(["parts"])
-    return found.layers("parts")
+    return found.catalogue.layers("parts")
 
 
 def ensure_sif(name: str, progress: Progress | None = None) -> Image:

@@ -25,7 +25,7 @@ def images() -> None:
 def build(names: tuple[str, ...], as_json: bool) -> None:
     """Build the images NAMES, or all, where the cache does not have them. Needs root."""
     found = builder(Progress())
-    built = found.ensure(names or found.definitions)
+    built = found.ensure(names or found.catalogue.definitions)
     _show([_row(image) for image in built.values()], as_json=as_json)
 
 
@@ -33,7 +33,7 @@ def build(names: tuple[str, ...], as_json: bool) -> None:
 @json_option
 def list_images(as_json: bool) -> None:
     """Show the images in the cache; those that the source tree defines now are `current`."""
-    found = builder(Progress())
+    found = builder().catalogue
     current = {found.digest(name) for name in found.definitions}
     rows = [{**_row(image), "current": image.digest in current} for image in found.cache.all()]
     _show(rows, "current", as_json=as_json)
@@ -44,7 +44,7 @@ def list_images(as_json: bool) -> None:
 @json_option
 def prune(everything: bool, as_json: bool) -> None:
     """Remove images that the source tree no longer defines. Take testbeds that use them down first."""
-    found = builder(Progress())
+    found = builder().catalogue
     current = set() if everything else {found.digest(name) for name in found.definitions}
     doomed = [image for image in found.cache.all() if image.digest not in current]
     for image in doomed:

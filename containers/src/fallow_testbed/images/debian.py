@@ -9,7 +9,7 @@ from pathlib import Path
 from fallow.errors import FallowError, NotAvailableError
 from fallow_testbed.images.definition import Debian
 from fallow_testbed.images.mirror import KEYRING, Mirror, find_mirror
-from fallow_testbed.images.programs import ProgramError, isolated, require_programs, run
+from fallow_testbed.images.programs import ProgramError, Runner, isolated, require_programs
 
 _APT = """\
 Acquire::Check-Valid-Until "false";
@@ -41,7 +41,7 @@ _OF_APT = [
 ]
 
 
-def bootstrap(debian: Debian, tree: Path, *, definition: Path, work: Path, log: Path) -> None:
+def bootstrap(debian: Debian, tree: Path, *, definition: Path, work: Path, runner: Runner) -> None:
     """Install Debian packages into an empty directory.
 
     Args:
@@ -49,7 +49,7 @@ def bootstrap(debian: Debian, tree: Path, *, definition: Path, work: Path, log: 
         tree: The empty directory; owned by root afterwards.
         definition: Directory of the definition, with its `preferences` if it has any.
         work: An empty directory for files that are not kept.
-        log: File that gets the output of the programs.
+        runner: Runs the programs.
 
     Raises:
         NotAvailableError: A program or the mirror is missing.
@@ -63,11 +63,11 @@ def bootstrap(debian: Debian, tree: Path, *, definition: Path, work: Path, log: 
     preferences = definition / "preferences"
     argv = command(debian, tree, mirror, options, preferences if preferences.exists() else None)
     try:
-        run(isolated(argv, network=True), log=log, cwd=work)
+        runner.run(isolated(argv, network=True), cwd=work)
     except ProgramError as error:
-        raise explain(error.output, mirror.uri, log) from error
+        raise explain(error.output, mirror.uri, runner.log) from error
     for name in _OF_APT:
-        run(["rm", "-rf", "--one-file-system", "--", str(tree / name)], log=log)
+        runner.run(["rm", "-rf", "--one-file-system", "--", str(tree / name)])
 
 
 def command(debian: Debian, tree: Path, mirror: Mirror, options: Path, preferences: Path | None) -> list[str]:

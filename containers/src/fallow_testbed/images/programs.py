@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -58,35 +59,43 @@ def require_programs(*names: str) -> None:
         )
 
 
-def run(
-    argv: Sequence[str], *, log: Path, cwd: Path | None = None, env: Mapping[str, str] | None = None
-) -> str:
-    """Run a program to its end, its output appended to `log`.
+class Runner:
+    """Runs the programs of one build, one after another; what they say goes to `log`."""
 
-    Returns:
-        What it wrote to standard output and standard error.
+    def __init__(self, log: Path) -> None:
+        self.log = log
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopped = False
 
-    Raises:
-        ProgramError: It ended with a failure or could not be started.
-    """
-    tied = ["setpriv", "--pdeathsig", "KILL", "--", *argv]  # a killed build leaves no program behind
-    start = log.stat().st_size if log.exists() else 0
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            tied, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, cwd=cwd, env=env
-        )
-        try:
+    def run(
+        self, argv: Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a program to its end.
+
+        Raises:
+            ProgramError: It ended with a failure, or the runner was stopped.
+        """
+        tied = ["setpriv", "--pdeathsig", "KILL", "--", *argv]  # a killed build leaves no program behind
+        with self.log.open("ab") as stream:
+            start = stream.tell()
+            with self._lock:
+                if self._stopped:
+                    raise ProgramError("The build was stopped.", output="")
+                self._process = process = subprocess.Popen(
+                    tied, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, cwd=cwd, env=env
+                )
             code = process.wait()
-        except BaseException:
-            process.kill()
-            process.wait()
-            raise
-    with log.open("rb") as stream:
-        stream.seek(start)
-        output = stream.read().decode(errors="replace")
-    if code != 0:
-        raise ProgramError(f"{Path(argv[0]).name} ended with code {code}.", output=output)
-    return output
+        if code != 0:
+            output = self.log.read_bytes()[start:].decode(errors="replace")
+            raise ProgramError(f"{Path(argv[0]).name} ended with code {code}.", output=output)
+
+    def stop(self) -> None:
+        """End what runs and start nothing more; to be called from another thread."""
+        with self._lock:
+            self._stopped = True
+            if self._process:
+                self._process.kill()
 
 
 def isolated(argv: Sequence[str], *, network: bool = False) -> list[str]:

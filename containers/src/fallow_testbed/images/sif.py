@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fallow.errors import FallowError
-from fallow_testbed.images.programs import ProgramError, clean_environment, inside, run
+from fallow_testbed.images.programs import ProgramError, Runner, clean_environment, inside
 
 _SQUASHFS = "-comp zstd -Xcompression-level 6 -no-xattrs"
 # Level 6 reads as fast as any other and packs 500 MB in 7 s on two cores.
 
 
-def pack(tree: Path, target: Path, *, packer: Sequence[Path], scratch: Path, log: Path) -> str:
+def pack(tree: Path, target: Path, *, packer: Sequence[Path], scratch: Path, runner: Runner) -> str:
     """Write `tree` as a SIF file.
 
     Args:
@@ -21,7 +21,7 @@ def pack(tree: Path, target: Path, *, packer: Sequence[Path], scratch: Path, log
         target: The file to write; its directory exists.
         packer: Layers of a root file system that has Apptainer.
         scratch: An empty directory.
-        log: File that gets the output.
+        runner: Runs the programs.
 
     Returns:
         SHA-256 of the file, 64 hexadecimal digits.
@@ -40,10 +40,10 @@ def pack(tree: Path, target: Path, *, packer: Sequence[Path], scratch: Path, log
     ]
     binds = {"/build/tree": tree, "/build/out": target.parent}
     try:
-        run(inside(packer, argv, scratch=scratch, binds=binds), log=log, env=clean_environment())
+        runner.run(inside(packer, argv, scratch=scratch, binds=binds), env=clean_environment())
     except ProgramError as error:
         raise FallowError(
-            f"Apptainer could not pack {target.name}.", remedy=f"All that it said is in {log}."
+            f"Apptainer could not pack {target.name}.", remedy=f"All that it said is in {runner.log}."
         ) from error
     with target.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -8,11 +8,12 @@ import re
 import shutil
 import sys
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from fallow.errors import FallowError, NotAvailableError
-from fallow_testbed.images.programs import ProgramError, clean_environment, inside, run
+from fallow_testbed.images.programs import ProgramError, Runner, clean_environment, inside
 
 PIP_WHEELS = "usr/share/python-wheels"
 """Where Debian keeps pip and setuptools as wheels, relative to a root."""
@@ -31,14 +32,14 @@ def platforms() -> list[str]:
     return [*modern, f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
 
 
-def download(requirements: Path, into: Path, *, version: str, log: Path) -> None:
+def download(requirements: Path, into: Path, *, version: str, runner: Runner) -> None:
     """Download what a pinned file lists, with the machine's own pip settings.
 
     Args:
         requirements: Every package with its version and hashes.
         into: Directory that gets the files.
         version: Python version that they are for, as in `3.13`.
-        log: File that gets pip's output.
+        runner: Runs pip.
 
     Raises:
         NotAvailableError: The package index does not answer.
@@ -57,113 +58,93 @@ def download(requirements: Path, into: Path, *, version: str, log: Path) -> None
     argv += ["--python-version", version, "--implementation", "cp"]
     argv += [f"--platform={name}" for name in platforms()]
     argv += ["--dest", str(into), "--requirement", str(requirements)]
-    _pip(argv, log, f"The packages of {requirements.name} could not be downloaded")
-
-
-def build(part: Path, into: Path, *, log: Path) -> None:
-    """Build the wheel of one part of this project."""
     try:
-        run(
-            [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(into)],
-            log=log,
-            cwd=part,
-        )
+        runner.run(argv)
+    except ProgramError as error:
+        failure = f"The packages of {requirements.name} could not be downloaded"
+        raise _explain(error, failure, runner.log) from error
+
+
+def build(part: Path, into: Path, *, runner: Runner) -> str:
+    """Build the wheel of one part of this project; returns its file name."""
+    before = set(into.iterdir())
+    argv = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(into)]
+    try:
+        runner.run(argv, cwd=part)
     except ProgramError as error:
         raise FallowError(
             f"The wheel of {part.name} could not be built: {_last(error.output)}.",
-            remedy=f"All of it is in {log}.",
+            remedy=f"All of it is in {runner.log}.",
         ) from error
+    return (set(into.iterdir()) - before).pop().name
 
 
-def make_venv(
-    layers: Sequence[Path], tree: Path, venv: str, *, python: str, scratch: Path, log: Path
-) -> None:
-    """Create an empty virtual environment at the path `venv` of a tree that will lie over `layers`."""
-    outside = tree / venv.lstrip("/")
-    outside.mkdir(parents=True)
-    argv = [python, "-m", "venv", "--without-pip", venv]
-    run(inside(layers, argv, scratch=scratch, binds={venv: outside}), log=log, env=clean_environment())
-
-
-def install(
-    layers: Sequence[Path],
-    tree: Path,
-    *,
-    python: str,
-    venv: str,
-    wheels: Path,
-    pip: Path,
-    requirements: Sequence[Path],
-    names: Sequence[str],
-    scratch: Path,
-    log: Path,
-) -> None:
-    """Install downloaded and built wheels into a tree.
+@dataclass(frozen=True)
+class Place:
+    """Where packages are installed, and from inside of what.
 
     Args:
-        layers: Where pip runs; what is installed there counts as there.
+        layers: Root file system in which pip runs, the top directory first; what is installed there counts as there.
         tree: Root directory that gets the files.
-        python: Interpreter, as a path inside.
-        venv: The virtual environment that was created in the tree; empty for none.
-        wheels: Directory of everything that may be installed.
+        venv: Virtual environment in the tree, as a path inside; empty for none.
         pip: Directory with Debian's wheels of pip and setuptools.
-        requirements: Pinned files.
-        names: Files among `wheels` to install beyond those, with their dependencies checked.
         scratch: An empty directory.
-        log: File that gets the output.
+        runner: Runs the programs.
+    """
+
+    layers: Sequence[Path]
+    tree: Path
+    venv: str
+    pip: Path
+    scratch: Path
+    runner: Runner
+
+    def run(self, argv: Sequence[str], binds: Mapping[str, Path] | None = None) -> None:
+        """Run a program inside, without a network; the tree is seen as `/build/tree`, its environment in its place."""
+        seen = {"/build/tree": self.tree, **(binds or {})}
+        if self.venv:
+            seen[self.venv] = self.tree / self.venv.lstrip("/")
+        line = inside(self.layers, argv, scratch=self.scratch, binds=seen)
+        self.runner.run(line, env=clean_environment())
+
+
+def make_venv(place: Place, *, python: str) -> None:
+    """Create the virtual environment of a place, empty."""
+    (place.tree / place.venv.lstrip("/")).mkdir(parents=True)
+    place.run([python, "-m", "venv", "--without-pip", place.venv])
+
+
+def install_pinned(place: Place, pinned: Path, wheels: Path, *, python: str) -> None:
+    """Install what a pinned file lists, from downloaded files, for the interpreter `python` inside.
 
     Raises:
-        FallowError: A dependency is not in the pinned files.
+        FallowError: A file is missing or has another hash.
     """
-    tool = next(path.name for path in sorted(pip.glob("pip-*.whl")))
-    base = [python, f"/build/pip/{tool}/pip", "install", "--no-index", "--no-compile"]
-    base += ["--find-links", "/build/wheels", "--find-links", "/build/pip", "--no-warn-script-location"]
-    base += ["--root-user-action=ignore", "--disable-pip-version-check", "--quiet"]
-    binds = {"/build/wheels": wheels, "/build/pip": pip}
-    if venv:
-        binds[venv] = tree / venv.lstrip("/")
-    else:
-        base += ["--root", "/build/tree"]
-        binds["/build/tree"] = tree
-    for path in requirements:
-        shutil.copy(path, wheels)
-        argv = [
-            *base,
-            "--no-deps",
-            "--ignore-installed",
-            "--require-hashes",
-            "--requirement",
-            f"/build/wheels/{path.name}",
-        ]
-        _pip(
-            inside(layers, argv, scratch=scratch, binds=binds),
-            log,
-            f"{path.name} could not be installed",
-            clean=True,
-        )
-    if names:
-        argv = [*base, *(f"/build/wheels/{name}" for name in names)]
-        what = "The wheels of this project do not fit the pinned packages"
-        _pip(inside(layers, argv, scratch=scratch, binds=binds), log, what, clean=True)
+    shutil.copy(pinned, wheels)
+    argv = ["--no-deps", "--ignore-installed", "--no-compile", "--require-hashes"]
+    argv += ["--requirement", f"/build/wheels/{pinned.name}"]
+    _install(place, argv, wheels, python, f"{pinned.name} could not be installed")
 
 
-def compile_tree(layers: Sequence[Path], tree: Path, *, python: str, scratch: Path, log: Path) -> None:
+def install_parts(place: Place, names: Sequence[str], wheels: Path, *, python: str) -> None:
+    """Install wheels of this project, for the interpreter `python` inside.
+
+    Raises:
+        FallowError: They need a package that is not installed inside.
+    """
+    what = "The parts of this project need what the pinned packages do not have (`make lock` renews those)"
+    _install(place, [f"/build/wheels/{name}" for name in names], wheels, python, what)
+
+
+def compile_tree(place: Place, *, python: str) -> None:
     """Compile the Python files of a tree; they are never compared with the source: images are read-only."""
-    found = [
-        path
-        for pattern in ("usr/lib/python3*", "usr/local/lib/python3*", "opt/*")
-        for path in tree.glob(pattern)
-    ]
-    folders = [str(path.relative_to(tree)) for path in found if path.is_dir()]
+    patterns = ("usr/lib/python3*", "usr/local/lib/python3*", "opt/*")
+    folders = [path for pattern in patterns for path in place.tree.glob(pattern) if path.is_dir()]
     argv = [python, "-m", "compileall", "-q", "-f", "-j", "2", "--invalidation-mode", "unchecked-hash"]
-    argv += ["-s", "/build/tree", "-p", "/", *(f"/build/tree/{folder}" for folder in folders)]
+    argv += ["-s", "/build/tree", "-p", "/"]
     # Some packages carry files for other Python versions, which do not compile and are never imported.
     with contextlib.suppress(ProgramError):
-        run(
-            inside(layers, argv, scratch=scratch, binds={"/build/tree": tree}),
-            log=log,
-            env=clean_environment(),
-        )
+        place.run([*argv, *(f"/build/tree/{path.relative_to(place.tree)}" for path in folders)])
 
 
 def extract_programs(wheels: Path, into: Path) -> None:
@@ -180,18 +161,25 @@ def extract_programs(wheels: Path, into: Path) -> None:
                 target.chmod(0o755)
 
 
-def _pip(argv: Sequence[str], log: Path, what: str, *, clean: bool = False) -> None:
+def _install(place: Place, what: Sequence[str], wheels: Path, python: str, failure: str) -> None:
+    tool = next(path.name for path in sorted(place.pip.glob("pip-*.whl")))
+    argv = [python, f"/build/pip/{tool}/pip", "install", "--quiet", "--no-index"]
+    argv += ["--find-links", "/build/wheels", "--find-links", "/build/pip", "--no-warn-script-location"]
+    argv += ["--root-user-action=ignore", "--disable-pip-version-check"]
+    argv += [] if place.venv else ["--root", "/build/tree"]
     try:
-        run(argv, log=log, env=clean_environment() if clean else None)
+        place.run([*argv, *what], {"/build/wheels": wheels, "/build/pip": place.pip})
     except ProgramError as error:
-        if _UNREACHABLE.search(error.output):
-            raise NotAvailableError(
-                "The Python package index does not answer.",
-                remedy="Check the network and pip's configuration, then try again.",
-            ) from error
-        raise FallowError(
-            f"{what}: {_last(error.output)}.", remedy=f"All that pip said is in {log}."
-        ) from error
+        raise _explain(error, failure, place.runner.log) from error
+
+
+def _explain(error: ProgramError, failure: str, log: Path) -> FallowError:
+    if _UNREACHABLE.search(error.output):
+        return NotAvailableError(
+            "The Python package index does not answer.",
+            remedy="Check the network and pip's configuration, then try again.",
+        )
+    return FallowError(f"{failure}: {_last(error.output)}.", remedy=f"All that pip said is in {log}.")
 
 
 def _last(output: str) -> str:
