@@ -120,9 +120,21 @@ class Host:
         )
 
     def enter(
-        self, argv: Sequence[str], *, user: str = "root", env: Mapping[str, str] | None = None
+        self,
+        argv: Sequence[str],
+        *,
+        user: str = "root",
+        env: Mapping[str, str] | None = None,
+        directory: Path | None = None,
     ) -> list[str]:
-        """The command line that runs `argv` inside the host as `user`, with a clean environment plus `env`."""
+        """The command line that runs `argv` inside the host.
+
+        Args:
+            argv: The command.
+            user: The account; at the desk it is always the caller's.
+            env: Environment: all of it, but at the desk, where it is added to the caller's.
+            directory: Working directory at the desk; the caller's unless given. Elsewhere it is `/`.
+        """
         inside = ["nsenter", "--target", str(self.pid()), "--mount", "--uts", "--ipc", "--net", "--pid"]
         if self.root == "machine":
             return [*inside, f"--wd={directory or Path.cwd()}", "--", "env", *_assignments(env), *argv]
