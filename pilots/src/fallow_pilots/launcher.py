@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from fallow.errors import FallowError
 from fallow.files import read_private
 from fallow.offers import Offer
-from fallow_pilots.batch.model import BatchError, BatchJob, BatchSystem, JobStatus, Phase, Spare, Stop
+from fallow_pilots.batch.model import BatchError, BatchJob, BatchSystem, JobStatus, Phase, Spare
 from fallow_pilots.conditions import conditions_of
 from fallow_pilots.credentials import Credentials, Joining
 from fallow_pilots.decision import Decision, decide
@@ -38,8 +38,6 @@ KEPT = timedelta(days=14)
 """How long ended pilots are remembered."""
 LATE = timedelta(minutes=10)
 """How long after its end a pilot's outcome may still appear on a slow shared file system."""
-OVERDUE = timedelta(minutes=5)
-"""A pilot this long past its walltime is removed, where the batch system did not do it."""
 
 
 def utc_now() -> datetime:
@@ -163,7 +161,6 @@ class Launcher:
         joining = self._credentials.refresh(self._clock())
         decision = self.decide(view, joining)
         launched = self._launch(decision, joining)
-        self._remove_overdue(view)
         offer = self.offer(view, decision, interval_s)
         trouble = joining.trouble or self._show(offer)
         report = Report(
@@ -273,25 +270,6 @@ class Launcher:
             cvmfs=policy.assume.cvmfs,
             conditions=tuple(condition.requirement for condition in conditions_of(policy)),
         )
-
-    def _remove_overdue(self, view: View) -> None:
-        now = self._clock()
-        overdue = [
-            record
-            for record in view.records
-            if record.state is State.RUNNING
-            and record.native_id
-            and record.started
-            and now > record.started + timedelta(seconds=record.walltime_s) + OVERDUE
-        ]
-        if overdue and view.trouble is None:
-            log.warning(
-                "removing pilots past their walltime: %s", " ".join(record.pilot for record in overdue)
-            )
-            try:
-                self._batch.stop([record.native_id for record in overdue if record.native_id], Stop.KILL)
-            except BatchError as error:
-                log.warning("batch system: %s", error)
 
     def _forget_old(self) -> None:
         for pilot in self._store.forget(self._clock() - KEPT):

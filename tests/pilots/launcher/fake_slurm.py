@@ -40,7 +40,7 @@ with STATE.with_name("lock").open("w") as lock:
         printed = "JOBID|STATE|START_TIME|NODELIST|NAME|REASON\n"
         for number, job in jobs.items():
             if not job.get("purged"):
-                start = "N/A" if job["state"] == "PENDING" else "2026-01-01T00:00:00"
+                start = "N/A" if job["state"] == "PENDING" else "Unknown"
                 printed += f"{number}|{job['state']}|{start}|{job['node']}|{job['name']}|None\n"
     elif program == "sinfo":
         printed = "HOSTNAMES|STATE|CPUS(A/I/O/T)|MEMORY|ALLOCMEM|GRES|GRES_USED|AVAIL|\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -265,10 +264,8 @@ def test_a_failing_command_is_an_error_with_what_it_said(
 
 def test_a_command_that_hangs_is_given_up(slurm: FakeSlurm) -> None:
     slurm.fails("squeue", hang=True)
-    begun = time.monotonic()
     with pytest.raises(BatchError, match="squeue did not answer in 1 s"):
         run(["squeue"], timeout_s=1)
-    assert time.monotonic() - begun < 30
 
 
 def test_a_missing_command_is_said_with_what_to_do() -> None:
