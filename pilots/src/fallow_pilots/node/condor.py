@@ -118,12 +118,9 @@ def render(values: Mapping[str, str]) -> str:
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
-def draining(*, evict: bool) -> str:
-    """The override that closes the slot; with `evict`, what still runs loses its right to finish."""
-    values = {"FALLOW_ACCEPT": "False", "CLAIM_WORKLIFE": "0", "STARTD_NOCLAIM_SHUTDOWN": "1"}
-    if evict:
-        values["MAXJOBRETIREMENTTIME"] = "0"
-    return render(values)
+def draining() -> str:
+    """The override that closes the slot: nothing new starts, also not on a claim that is already held."""
+    return render({"FALLOW_ACCEPT": "False", "CLAIM_WORKLIFE": "0"})
 
 
 def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> "dict[str, str]":
@@ -158,6 +155,7 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
         "MAX_NUM_DEFAULT_LOG": "1",
         "ENABLE_KERNEL_TUNING": "False",
         "RUNBENCHMARKS": "False",
+        "BENCHMARKS_JOBLIST": "",
         "PREEN": "",
         "MASTER_CHECK_NEW_EXEC_INTERVAL": "0",
     }
@@ -246,7 +244,8 @@ def _policy(spec: PilotSpec) -> "dict[str, str]":
             'strcat("The job used ", DiskUsage, " KiB of disk and had asked for ", Disk, " KiB."))'
         ),
         "WANT_HOLD_SUBCODE": "ifThenElse($(OVER_MEMORY), 102, 104)",
-        "MAXJOBRETIREMENTTIME": "ifThenElse(($(PREEMPT)) =?= True, 0, TARGET.FallowWalltime ?: 0)",
+        # Retirement would also delay the end that the centre asks for.
+        "MAXJOBRETIREMENTTIME": "0",
         "MACHINEMAXVACATETIME": str(vacate_s),
         "KILLING_TIMEOUT": "10",
         "SHUTDOWN_GRACEFUL_TIMEOUT": str(vacate_s + 10),
@@ -278,6 +277,10 @@ def _isolation(layout: Layout) -> "dict[str, str]":
         "SINGULARITY_ALLOWED_JOB_ENV_VARS": "",
         "MOUNT_UNDER_SCRATCH": "",
         "DOCKER": "",
+        # Plugins run outside of the container and fetch whatever address the job names.
+        "ENABLE_URL_TRANSFERS": "False",
+        "FILETRANSFER_PLUGINS": "",
+        "JAVA": "",
         "USE_PROCD": "True",
         "USE_PID_NAMESPACES": "False",
         "STARTER_ALLOW_JOB_PRE_AND_POST_CMD": "False",

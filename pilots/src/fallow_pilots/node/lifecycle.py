@@ -9,6 +9,10 @@ from typing import Tuple
 from fallow_pilots.outcome import Code
 
 
+SETTLE_S = 5.0
+"""A claim that was made just before the slot closed shows itself within this time."""
+
+
 class Phase(Enum):
     """How far a pilot has come; it never goes back."""
 
@@ -41,6 +45,7 @@ class Situation:
         asked: The most that was asked of it so far.
         token_valid: Whether the pilot is authorised.
         evict_s: Seconds that eviction may take.
+        busy: Whether a payload runs.
     """
 
     phase: Phase
@@ -50,6 +55,7 @@ class Situation:
     asked: Asked
     token_valid: bool
     evict_s: float
+    busy: bool
 
 
 def next_phase(situation: Situation) -> Phase:
@@ -59,6 +65,8 @@ def next_phase(situation: Situation) -> Phase:
     if situation.phase is Phase.EVICTING:
         return Phase.KILLING if situation.phase_age_s >= situation.evict_s else Phase.EVICTING
     if situation.asked is Asked.EVICT or situation.now >= situation.until:
+        return Phase.EVICTING
+    if situation.phase is Phase.DRAINING and not situation.busy and situation.phase_age_s >= SETTLE_S:
         return Phase.EVICTING
     if situation.asked is Asked.DRAIN or not situation.token_valid:
         return Phase.DRAINING

@@ -172,7 +172,7 @@ def _supervise(spec: PilotSpec, pool: Pool, token: TokenCopy, signals: Signals, 
             if seen:
                 log.info("pilot %s is in the pool", spec.pilot)
         wanted = next_phase(
-            Situation(phase, time.monotonic() - since, now, until, signals.asked, valid, evict_s)
+            Situation(phase, time.monotonic() - since, now, until, signals.asked, valid, evict_s, pool.busy())
         )
         if wanted is not phase:
             log.info("pilot %s: %s", spec.pilot, wanted.name.lower())

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, List, Optional
 
 from fallow_pilots.node import condor
 from fallow_pilots.node.launcher import SYSTEM_PATH
@@ -56,11 +56,18 @@ class Pool:
 
     def drain(self) -> None:
         """Take no new jobs; what runs may finish."""
-        self._override(condor.draining(evict=False))
+        draft = self._layout.overrides / f".{OVERRIDE}"
+        draft.write_text(condor.draining(), encoding="utf-8")
+        draft.replace(self._layout.overrides / OVERRIDE)
+        for process in self._running("condor_startd"):
+            _signal(process, signal.SIGHUP)
+
+    def busy(self) -> bool:
+        """Whether a payload runs or is about to."""
+        return bool(self._running("condor_starter"))
 
     def evict(self) -> None:
         """Stop what runs, so that it goes back to the queue, and end."""
-        self._override(condor.draining(evict=True))
         self._signal_master(signal.SIGTERM)
 
     def quit(self) -> None:
@@ -98,13 +105,9 @@ class Pool:
         log.warning("the collector did not answer: %s", answer.stderr.strip()[-300:])
         return None if "DENIED" in answer.stderr or "AUTHENTICATE" in answer.stderr else False
 
-    def _override(self, text: str) -> None:
-        draft = self._layout.overrides / f".{OVERRIDE}"
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(self._layout.overrides / OVERRIDE)
-        for process in descendants():
-            if _program(process) == "condor_startd":
-                _signal(process, signal.SIGHUP)
+    @staticmethod
+    def _running(program: str) -> List[int]:
+        return [process for process in descendants() if _program(process) == program]
 
     def _signal_master(self, number: signal.Signals) -> None:
         if self._master is not None and self._master.poll() is None:
