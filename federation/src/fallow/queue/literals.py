@@ -55,13 +55,14 @@ def expression(text: str, *, what: str = "An expression") -> str:
 
     checked(text, what=what)
     try:
-        parsed = classad2.ClassAd(f"[e = {text}]")
-        if len(parsed) != 1:
+        # each form alone lets something through: the first text after a "]", the second a ")" with a "(" after it
+        parsed = [classad2.ClassAd(form) for form in (f"[e = {text}]", f"[e = ({text})]")]
+        if any(len(ad) != 1 for ad in parsed):
             raise UsageError(
                 f"{what} is more than one expression: {text!r}.", remedy="Give a single ClassAd expression."
             )
-        return str(parsed.lookup("e"))
-    except (classad2.ClassAdException, KeyError) as error:
+        return str(parsed[0].printOld()).partition(" = ")[2].rstrip("\n")  # unlike str(), on one line
+    except classad2.ClassAdException as error:
         raise UsageError(
             f"{what} is not a ClassAd expression: {text!r}.", remedy="Mend its syntax."
         ) from error

@@ -1,0 +1,185 @@
+"""The queue client against bindings that can be made to fail; the real bindings are used in the integration tests."""
+
+import itertools
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from fallow.errors import NotAvailableError, RefusedError, UsageError
+from fallow.queue import JobState, Queue, QueueToken, client
+
+FEDERATION = SimpleNamespace(trust_domain="fallow.test", collector="hub:9618", schedd="hub")
+
+
+class HTCondorException(Exception):  # noqa: N818 - the bindings' own name
+    pass
+
+
+class Schedd:
+    """The part of a schedd that counts: jobs by id, and failures to come."""
+
+    def __init__(self) -> None:
+        self.ads: dict[str, dict[str, Any]] = {}
+        self.calls: list[str] = []
+        self.failures: dict[str, list[str]] = {}
+        self._clusters = itertools.count(1)
+
+    def _called(self, method: str) -> None:
+        self.calls.append(method)
+        if self.failures.get(method):
+            raise HTCondorException(self.failures[method].pop(0))
+
+    def submit(self, description: Any, *, spool: bool, itemdata: Any) -> Any:
+        self._called("submit")
+        assert spool
+        cluster = next(self._clusters)
+        for process, row in enumerate(itemdata):
+            self.ads[f"{cluster}.{process}"] = {
+                "ClusterId": cluster, "ProcId": process, "JobStatus": 5, "HoldReasonCode": 16,
+                "FallowRun": row["f_run"].strip('"'), "FallowKey": row["f_key"].strip('"'),
+            }  # fmt: skip
+        return SimpleNamespace(cluster=lambda: cluster, first_proc=lambda: 0)
+
+    def spool(self, result: Any) -> None:
+        self._called("spool")
+        for ad in self.ads.values():
+            if ad["ClusterId"] == result.cluster():
+                ad.update(JobStatus=1, HoldReasonCode=None)
+
+    def query(self, constraint: str, projection: list[str], **_: Any) -> list[dict[str, Any]]:
+        self._called("query")
+        return [dict(ad) for ad in self.ads.values() if f'"{ad["FallowRun"]}"' in constraint]
+
+    def act(self, action: str, constraint: str, reason: tuple[str, int]) -> dict[str, int]:
+        self._called("act")
+        gone = [
+            job
+            for job, ad in self.ads.items()
+            if f"ClusterId == {ad['ClusterId']}" in constraint or f'"{ad["FallowRun"]}"' in constraint
+        ]
+        for job in gone:
+            del self.ads[job]
+        return {"TotalSuccess": len(gone)}
+
+
+@pytest.fixture
+def schedd(monkeypatch: pytest.MonkeyPatch) -> Schedd:
+    made = Schedd()
+    bindings = SimpleNamespace(
+        HTCondorException=HTCondorException,
+        Collector=lambda pool: SimpleNamespace(locate=lambda kind, name: {"MyAddress": "<hub>"}),
+        DaemonType=SimpleNamespace(Schedd="schedd"),
+        Schedd=lambda ad: made,
+        Submit=lambda shared: shared,
+        JobAction=SimpleNamespace(Remove="remove"),
+        QueryOpt=SimpleNamespace(DefaultMyJobsOnly=4),
+    )
+    monkeypatch.setattr(client, "bindings", lambda: bindings)
+    monkeypatch.setattr(client, "install_token", lambda domain, token: None)
+    return made
+
+
+def a_queue() -> Queue:
+    return Queue(FEDERATION, lambda: QueueToken("t", 1e12), clock=lambda: 0.0)
+
+
+def test_a_batch_is_one_transaction(schedd: Schedd, spec: Any) -> None:
+    ids = a_queue().submit([spec(key=str(number)) for number in range(100)])
+    assert ids == [f"1.{number}" for number in range(100)]
+    assert schedd.calls == ["query", "submit", "spool"]
+
+
+def test_a_key_submitted_twice_is_one_job(schedd: Schedd, spec: Any) -> None:
+    queue = a_queue()
+    first = queue.submit([spec(key="a")])
+    assert queue.submit([spec(key="a"), spec(key="b")]) == [*first, "2.0"]
+    assert len(schedd.ads) == 2
+
+
+def test_a_later_client_finds_the_keys_that_are_in_the_queue(schedd: Schedd, spec: Any) -> None:
+    first = a_queue().submit([spec(key="a")])
+    assert a_queue().submit([spec(key="a")]) == first
+
+
+def test_two_jobs_of_a_batch_cannot_have_the_same_key(schedd: Schedd, spec: Any) -> None:
+    with pytest.raises(UsageError, match="same run and key"):
+        a_queue().submit([spec(), spec()])
+    assert schedd.calls == []
+
+
+def test_jobs_whose_files_could_not_be_sent_are_removed(schedd: Schedd, spec: Any) -> None:
+    schedd.failures["spool"] = ["connection lost"]
+    queue = a_queue()
+    with pytest.raises(NotAvailableError, match="connection lost") as caught:
+        queue.submit([spec()])
+    assert caught.value.retryable
+    assert schedd.ads == {}
+    assert queue.submit([spec()]) == ["2.0"]
+
+
+def test_jobs_that_an_earlier_client_left_half_submitted_are_replaced(schedd: Schedd, spec: Any) -> None:
+    schedd.failures["spool"] = ["killed"]
+    schedd.failures["act"] = ["killed"]
+    with pytest.raises(NotAvailableError):
+        a_queue().submit([spec()])
+    assert [ad["HoldReasonCode"] for ad in schedd.ads.values()] == [16]
+    assert a_queue().submit([spec()]) == ["2.0"]
+    assert list(schedd.ads) == ["2.0"]
+
+
+def test_a_removed_job_may_be_submitted_again_under_its_key(schedd: Schedd, spec: Any) -> None:
+    queue = a_queue()
+    queue.submit([spec()])
+    assert queue.remove(ids=["1.0"]) == 1
+    assert queue.submit([spec()]) == ["2.0"]
+
+
+def test_all_jobs_of_a_run_are_removed_in_one_call(schedd: Schedd, spec: Any) -> None:
+    queue = a_queue()
+    queue.submit([spec(key=str(number)) for number in range(20)])
+    assert queue.remove(run="r1") == 20
+    assert schedd.calls.count("act") == 1
+
+
+def test_status_is_one_query(schedd: Schedd, spec: Any) -> None:
+    queue = a_queue()
+    queue.submit([spec(key=str(number)) for number in range(20)])
+    schedd.calls.clear()
+    assert {job.state for job in queue.status("r1").values()} == {JobState.WAITING}
+    assert schedd.calls == ["query"]
+
+
+def test_a_refusal_says_what_the_schedd_said_and_asks_for_a_new_token(schedd: Schedd, spec: Any) -> None:
+    tokens = iter([QueueToken("first", 1e12), QueueToken("second", 1e12)])
+    queue = Queue(FEDERATION, lambda: next(tokens), clock=lambda: 0.0)
+    schedd.failures["submit"] = ["SUBMIT_REQUIREMENT_Container failed: every job needs an image"]
+    with pytest.raises(RefusedError, match="every job needs an image"):
+        queue.submit([spec()])
+    queue.status("r1")
+    assert list(tokens) == []
+
+
+def test_the_token_is_renewed_before_it_ends(schedd: Schedd) -> None:
+    now = [0.0]
+    given: list[float] = []
+
+    def new_token() -> QueueToken:
+        given.append(now[0])
+        return QueueToken("t", now[0] + 1000)
+
+    queue = Queue(FEDERATION, new_token, clock=lambda: now[0])
+    for moment in (0.0, 500.0, 900.0, 1100.0):
+        now[0] = moment
+        queue.status("r1")
+    assert given == [0.0, 900.0]
+
+
+def test_what_is_not_a_job_id_never_reaches_the_schedd(schedd: Schedd) -> None:
+    with pytest.raises(UsageError, match="not a job id"):
+        a_queue().remove(ids=["1.0 || true"])
+    assert schedd.calls == []
+
+
+def test_a_token_is_not_shown(schedd: Schedd) -> None:
+    assert "secret" not in repr(QueueToken("secret", 1.0))

@@ -1,0 +1,65 @@
+from typing import Any
+
+import classad2
+import htcondor2
+import pytest
+
+from fallow.errors import UsageError
+from fallow.queue.description import description
+
+from .conftest import DIGEST
+
+
+def test_all_jobs_of_a_batch_share_one_description(spec: Any) -> None:
+    shared, rows = description([spec(key=str(number), name=f"job {number}") for number in range(50)])
+    assert len(rows) == 50
+    assert "job 7" not in str(shared)
+    assert set().union(*(row.keys() for row in rows)) == rows[0].keys()
+
+
+def test_the_bindings_accept_the_description(spec: Any) -> None:
+    shared, _ = description([spec()])
+    assert dict(htcondor2.Submit(shared).items()).keys() == shared.keys()
+
+
+def test_the_image_is_named_by_its_digest_and_never_transferred(spec: Any) -> None:
+    shared, rows = description([spec()])
+    assert rows[0]["f_image"] == f"/fallow/images/sha256-{DIGEST[7:]}.sif"
+    assert shared["transfer_container"] == "false"
+
+
+def test_wishes_become_requirements_of_the_slot(spec: Any) -> None:
+    _, rows = description([spec(centre="alder", requirements="Cpus >= 4 || HasX")])
+    slot = classad2.ClassAd({"FallowCentre": "alder", "Cpus": 8})
+    wanted = classad2.ExprTree(rows[0]["f_requirements"])
+    assert wanted.eval(classad2.ClassAd({"Cpus": 8}), slot) is True
+    assert wanted.eval(classad2.ClassAd({"Cpus": 8}), classad2.ClassAd({"FallowCentre": "birch"})) is False
+
+
+def test_requirements_cannot_weaken_the_wish_for_a_centre(spec: Any) -> None:
+    _, rows = description([spec(centre="alder", requirements="false || true")])
+    assert classad2.ExprTree(rows[0]["f_requirements"]).eval(
+        classad2.ClassAd(), classad2.ClassAd({"FallowCentre": "birch"})
+    ) is False  # fmt: skip
+
+
+def test_a_job_without_gpus_asks_for_none(spec: Any) -> None:
+    _, rows = description([spec(), spec(key="k2", gpus=2)])
+    assert [row["f_gpus"] for row in rows] == ["undefined", "2"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "two\nlines"},
+        {"key": "a\x1fb"},
+        {"argv": ("sh", "-c", "echo a\nqueue 1000")},
+        {"argv": ("sh", "-c", "echo $$(Owner)")},
+        {"environment": {"A": "1\nB=2"}},
+    ],
+)
+def test_text_that_could_end_its_line_or_be_expanded_is_refused_naming_the_job(
+    spec: Any, changes: dict[str, Any]
+) -> None:
+    with pytest.raises(UsageError, match="Job "):
+        description([spec(**changes)])

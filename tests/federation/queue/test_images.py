@@ -1,0 +1,103 @@
+import hashlib
+import http.server
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import pytest
+
+from fallow.errors import NotAvailableError, UsageError
+from fallow.messages import ImageUpload
+from fallow.queue import images
+from fallow.queue.images import Digests, publish
+
+
+class Store(http.server.BaseHTTPRequestHandler):
+    status = 200
+    received: ClassVar[list[bytes]] = []
+
+    def do_PUT(self) -> None:
+        self.received.append(self.rfile.read(int(self.headers["Content-Length"])))
+        self.send_response(self.status)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def store() -> Iterator[tuple[type[Store], str]]:
+    handler = type("Fresh", (Store,), {"received": []})
+    with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield handler, f"http://127.0.0.1:{server.server_port}/images/x?signature=secret"
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "worker.sif"
+    path.write_bytes(b"image")
+    return path
+
+
+def test_a_digest_is_computed_once_for_an_unchanged_file(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = "sha256:" + hashlib.sha256(b"image").hexdigest()
+    assert Digests(tmp_path / "cache" / "digests").of(image) == expected
+    monkeypatch.setattr(images, "_digest", lambda path: pytest.fail("computed again"))
+    assert Digests(tmp_path / "cache" / "digests").of(image) == expected
+
+
+def test_a_changed_file_has_a_new_digest(tmp_path: Path, image: Path) -> None:
+    digests = Digests(tmp_path / "cache" / "digests")
+    before = digests.of(image)
+    image.write_bytes(b"other image")
+    assert digests.of(image) != before
+
+
+def test_a_damaged_memory_of_digests_is_started_anew(tmp_path: Path, image: Path) -> None:
+    store = tmp_path / "digests"
+    store.write_text("[1, 2")
+    assert Digests(store).of(image).startswith("sha256:")
+
+
+def test_a_missing_image_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"absent\.sif"):
+        Digests(tmp_path / "digests").of(tmp_path / "absent.sif")
+
+
+def test_an_image_goes_to_the_hubs_store(store: Any, image: Path) -> None:
+    handler, url = store
+    assert publish(SimpleNamespace(image_upload=lambda digest: ImageUpload(url=url)), image, "sha256:x")
+    assert handler.received == [b"image"]
+
+
+def test_an_image_that_the_hub_has_is_not_sent(store: Any, image: Path) -> None:
+    handler, _ = store
+    assert not publish(SimpleNamespace(image_upload=lambda digest: None), image, "sha256:x")
+    assert handler.received == []
+
+
+def test_a_store_that_refuses_is_told_without_the_presigned_address(store: Any, image: Path) -> None:
+    handler, url = store
+    handler.status = 507
+    with pytest.raises(NotAvailableError, match="status 507") as caught:
+        publish(SimpleNamespace(image_upload=lambda digest: ImageUpload(url=url)), image, "sha256:x")
+    assert "secret" not in str(caught.value)
+
+
+def test_a_store_that_is_away_is_told_without_the_presigned_address(image: Path) -> None:
+    hub = SimpleNamespace(
+        image_upload=lambda digest: ImageUpload(url="http://127.0.0.1:1/x?signature=secret")
+    )
+    with pytest.raises(NotAvailableError, match="could not be sent") as caught:
+        publish(hub, image, "sha256:x")
+    assert "secret" not in str(caught.value)
+    assert caught.value.__suppress_context__
