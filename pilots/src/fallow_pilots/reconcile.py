@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from fallow_pilots.batch.model import JobStatus, Phase
-from fallow_pilots.outcome import Code, Outcome
+from fallow_pilots.outcome import Outcome
 from fallow_pilots.record import PilotRecord, State
 
 ABSENT_S = 120
@@ -61,9 +61,6 @@ def _absent(record: PilotRecord, now: datetime) -> PilotRecord:
         return replace(record, state=State.ENDED, ended=record.ended or now, absent_since=since)
     if record.state is State.LOST or (now - since) < timedelta(seconds=ABSENT_S):
         return replace(record, absent_since=since)
-    if record.state is State.INTENT and record.reason is None:
-        reason = "The launcher was interrupted before it submitted this pilot."
-        return replace(record, state=State.ENDED, ended=now, code=int(Code.TRANSIENT), reason=reason)
     return replace(record, state=State.LOST, ended=since, absent_since=since)
 
 

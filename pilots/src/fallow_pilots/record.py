@@ -66,6 +66,8 @@ class PilotRecord:
             return False
         if self.code is not None:
             return backs_off(self.code)
+        if self.native_id is None and self.reason is None:
+            return False  # the launcher was killed before it submitted this one
         return self.asked_to_stop is None and self.lived_s(self.ended) < fizzle_s
 
     def proves(self, fizzle_s: int, now: datetime) -> bool:

@@ -30,7 +30,7 @@ def idle_nodes(count: int, **values: Any) -> Spare:
 
 
 def pilot(serial: int = 1, state: State = State.RUNNING, **values: Any) -> PilotRecord:
-    base: dict[str, Any] = {"submitted": ago(50), "cores": 4, "gpus": 0, "walltime_s": 3600}
+    base: dict[str, Any] = {"submitted": ago(50), "cores": 4, "gpus": 0, "walltime_s": 3600, "native_id": "7"}
     if state is State.RUNNING:
         base |= {"started": ago(50), "node": f"own{serial}"}
     return PilotRecord(f"alder-{serial}", state, **{**base, **values})

@@ -95,8 +95,14 @@ def test_a_lost_pilot_that_reappears_is_active_again(phase: Phase, state: State)
 def test_a_pilot_that_was_never_submitted_is_nobodys_failure() -> None:
     intent = replace(BASE, state=State.INTENT, native_id=None, absent_since=NOW - timedelta(seconds=ABSENT_S))
     record = after(intent, None)
-    assert (record.state, record.code) == (State.ENDED, 700)
+    assert record.state is State.LOST
     assert not record.fizzled(600)
+
+
+def test_a_submission_that_comes_through_after_all_is_not_forgotten() -> None:
+    lost = replace(BASE, state=State.LOST, native_id=None, ended=NOW, absent_since=NOW)
+    record = after(lost, job(Phase.RUNNING))
+    assert (record.state, record.native_id) == (State.RUNNING, "7")
 
 
 def test_a_pilot_whose_submission_failed_counts_as_a_fizzle() -> None:
