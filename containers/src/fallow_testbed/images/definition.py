@@ -46,8 +46,17 @@ class Python(Settings):
     """Folders of this project whose wheels go in."""
 
 
+class Package(Settings):
+    """Files of one Debian package that is not installed."""
+
+    name: str
+    """The package, in the release that this machine runs."""
+    files: dict[str, str]
+    """Where each file goes, by its path in the package; unpacked when only the former ends in `.gz`."""
+
+
 class Definition(Settings):
-    """One image. It starts from Debian packages, from a copy of another image, or empty over another."""
+    """One image. It starts from Debian packages or files, a copy of another image, or empty over another."""
 
     summary: str
     """What the image is for, in a line."""
@@ -57,6 +66,8 @@ class Definition(Settings):
     """Image beneath; the result holds only what comes on top of it."""
     debian: Debian | None = None
     """Debian packages to start from."""
+    package: Package | None = None
+    """Debian package to take files from."""
     python: Python | None = None
     """Python packages to add."""
     programs: str = ""
@@ -68,9 +79,11 @@ class Definition(Settings):
 
     @model_validator(mode="after")
     def _one_start(self) -> Definition:
-        starts = [name for name in ("base", "over", "debian") if getattr(self, name)]
+        starts = [name for name in ("base", "over", "debian", "package") if getattr(self, name)]
         if len(starts) != 1:
-            raise ValueError(f"exactly one of base, over and debian must be given, not {starts or 'none'}")
+            raise ValueError(
+                f"exactly one of base, over, debian and package must be given, not {starts or 'none'}"
+            )
         return self
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from fallow.errors import FallowError
-from fallow_testbed.images import debian, sif, wheels
+from fallow_testbed.images import debian, package, sif, wheels
 from fallow_testbed.images.catalogue import PACKER, Catalogue
 from fallow_testbed.images.definition import Python
 from fallow_testbed.images.programs import ProgramError, Runner
@@ -77,6 +77,8 @@ class Job:
             debian.bootstrap(
                 definition.debian, self.tree, definition=self.folder, work=work, runner=self.runner
             )
+        if definition.package:
+            package.take(definition.package, self.tree, work=self._empty("package"), runner=self.runner)
         if definition.base:
             self._copy(self.catalogue.built(definition.base).tree)
         if definition.programs:
