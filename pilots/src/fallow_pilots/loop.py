@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,7 @@ def only_one(path: Path) -> Iterator[None]:
 def repeat(cycle: Callable[[], object], interval_s: float) -> None:
     """Call `cycle` every `interval_s` seconds until SIGTERM or SIGINT; pilots go on when the launcher ends.
 
-    A cycle that fails for a known reason is logged and the next one tried.
+    A cycle that fails for a reason that may pass, like a full disk, is logged and the next one tried.
     """
     ended = threading.Event()
 
@@ -64,6 +65,6 @@ def repeat(cycle: Callable[[], object], interval_s: float) -> None:
     while not ended.is_set():
         try:
             cycle()
-        except FallowError as error:
+        except (FallowError, OSError, sqlite3.Error) as error:
             log.error("the cycle failed: %s", error)  # noqa: TRY400 - a sentence for the site admin
         ended.wait(interval_s)

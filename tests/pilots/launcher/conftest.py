@@ -213,6 +213,12 @@ def table_of() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
+def make_hub() -> type[FakeHub]:
+    """Makes a hub."""
+    return FakeHub
+
+
+@pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeSlurm:
     """A fake Slurm on PATH."""
     folder = tmp_path / "bin"
