@@ -71,6 +71,7 @@ def decide(
     walltime_s = policy.pilot.walltime_s
     if closes is not None:
         walltime_s = min(walltime_s, math.floor((closes - now).total_seconds()))
+    walltime_s -= walltime_s % 60  # batch systems count minutes, and a pilot must know its true end
     caps = [Cap("halt", 0, halted)] if halted else []
     caps += _window(policy, now, closes, walltime_s)
     caps += _limits(policy, active)

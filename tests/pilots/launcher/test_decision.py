@@ -126,6 +126,11 @@ def test_a_pilot_ends_before_its_window_does(policy_of: Policies) -> None:
     assert decision.closes == NOW + timedelta(seconds=1800)
 
 
+def test_a_walltime_is_in_whole_minutes_so_that_a_pilot_knows_its_true_end(policy_of: Policies) -> None:
+    policy = policy_of(when={"windows": [{"start": "08:00", "end": "12:30"}]})
+    assert decide(policy, idle_nodes(2), [], NOW + timedelta(seconds=1)).walltime_s == 29 * 60
+
+
 @pytest.mark.parametrize("end", ["11:00", "12:04"])
 def test_nothing_starts_when_no_window_is_open_for_long_enough(policy_of: Policies, end: str) -> None:
     policy = policy_of(when={"windows": [{"start": "08:00", "end": end}]})
