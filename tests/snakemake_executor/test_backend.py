@@ -1,0 +1,258 @@
+import json
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fallow.errors import NotAvailableError, RefusedError
+from fallow.messages import StorageAccess
+from fallow.queue import JobSpec, JobState
+from snakemake_executor_plugin_fallow.backend import GIVE_UP_SUBMITTING_S, Backend, Entry
+from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
+
+from .conftest import DIGEST, MemoryQueue
+
+STORAGE = StorageAccess(
+    endpoint="http://s3",
+    region="r",
+    bucket="b",
+    prefix="p",
+    access_key="key",
+    secret_key="the-secret",
+    expires=datetime.now(UTC) + timedelta(hours=1),
+)
+ACCESS = Access(STORAGE)
+
+
+@pytest.fixture
+def queue() -> MemoryQueue:
+    return MemoryQueue()
+
+
+@pytest.fixture
+def clock() -> list[float]:
+    return [0.0]
+
+
+@pytest.fixture
+def backend(queue: MemoryQueue, clock: list[float], tmp_path: Path) -> Backend:
+    return Backend(
+        queue, "r", access=lambda: ACCESS, spool=SpoolArea(tmp_path / "spool"), records=tmp_path, resubmissions=2,
+        clock=lambda: clock[0],
+    )  # fmt: skip
+
+
+@pytest.fixture
+def add(backend: Backend, tmp_path: Path) -> Callable[[int], list[Entry]]:
+    def add(count: int) -> list[Entry]:
+        entries = []
+        for number in range(count):
+            spec = JobSpec(
+                run="r",
+                key=backend.key(),
+                name=f"job {number}",
+                image=DIGEST,
+                argv=("python",),
+                directory=tmp_path,
+            )
+            entries.append(Entry(f"handle {number}", "rule", spec, Payload(["--cores", "1"]), since=0.0))
+        backend.add(entries)
+        return entries
+
+    return add
+
+
+def test_all_ready_jobs_are_one_batch_and_polled_in_one_query(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(300)
+    assert backend.submit() == []
+    assert backend.poll() == []
+    assert (queue.batches, queue.queries) == ([300], 1)
+
+
+def test_a_job_that_ended_well_is_reported_and_given_up_by_the_queue(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(2)
+    backend.submit()
+    queue.change("000001", state=JobState.FINISHED, exit_code=0)
+    assert [(event.handle, event.done, event.job) for event in backend.poll()] == [("handle 0", True, "1.0")]
+    assert queue.taken == ["1.0"]
+    assert backend.active == 1
+
+
+def test_a_failed_rule_is_reported_once_with_what_it_wrote(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(1)
+    backend.submit()
+    queue.change("000001", state=JobState.FINISHED, exit_code=1)
+    [event] = backend.poll()
+    assert not event.done
+    assert event.logs[1].read_text() == queue.stderr
+    assert backend.poll() == []
+
+
+def test_a_lost_job_is_submitted_again_and_not_reported(
+    backend: Backend, queue: MemoryQueue, add: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    add(1)
+    backend.submit()
+    queue.change("000001", state=JobState.HELD, hold_code=13, reason="no route to node")
+    assert backend.poll() == []
+    assert queue.removed == ["1.0"]
+    assert "no route to node" in caplog.text
+    assert backend.poll() == []
+    queue.change("000002", state=JobState.FINISHED, exit_code=0)
+    [event] = backend.poll()
+    assert (event.done, event.job) == (True, "2.0")
+
+
+def test_resubmission_is_bounded_and_the_reason_told(backend: Backend, queue: MemoryQueue, add: Any) -> None:
+    add(1)
+    events = []
+    for key in ("000001", "000002", "000003"):
+        events += backend.poll() + backend.poll()
+        queue.change(key, state=JobState.REMOVED, reason="pilot gone")
+    events += backend.poll()
+    [event] = events
+    assert not event.done
+    assert (
+        event.reason
+        == "the infrastructure lost the job 3 times, at last because the job was removed: pilot gone"
+    )
+
+
+def test_a_container_that_did_not_start_spends_no_retry_of_the_rule(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(1)
+    backend.submit()
+    queue.stderr = "FATAL: no such image\n"
+    queue.change("000001", state=JobState.FINISHED, exit_code=255)
+    assert backend.poll() == []
+    assert queue.taken == ["1.0"]
+    backend.poll()
+    assert list(queue.specs) == ["000001", "000002"]
+
+
+def test_a_job_that_has_left_the_queue_is_looked_up_in_its_history(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(1)
+    backend.submit()
+    queue.change("000001", state=JobState.FINISHED, exit_code=0)
+    queue.past["000001"] = queue.records.pop("000001")
+    assert [event.done for event in backend.poll()] == [True]
+
+
+def test_one_empty_answer_of_the_queue_changes_nothing(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(1)
+    backend.submit()
+    hidden = queue.records.pop("000001")
+    assert backend.poll() == []
+    assert backend.poll() == []
+    queue.records["000001"] = hidden
+    backend.poll()
+    assert queue.batches == [1]
+
+
+def test_a_job_that_nobody_knows_any_more_is_submitted_again(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(1)
+    backend.submit()
+    del queue.records["000001"]
+    for _ in range(4):
+        assert backend.poll() == []
+    assert queue.batches == [1, 1]
+
+
+def test_jobs_wait_here_while_the_hub_is_away(
+    backend: Backend, queue: MemoryQueue, add: Any, clock: list[float]
+) -> None:
+    queue.failures = [NotAvailableError("The hub is away.", retryable=True)]
+    add(5)
+    assert backend.submit() == []
+    assert backend.poll() == []
+    assert queue.batches == []
+    clock[0] += 10
+    backend.poll()
+    assert queue.batches == [5]
+
+
+def test_jobs_fail_when_the_hub_stays_away(
+    backend: Backend, queue: MemoryQueue, add: Any, clock: list[float]
+) -> None:
+    queue.failures = [NotAvailableError("The hub is away.", retryable=True) for _ in range(2)]
+    add(2)
+    backend.submit()
+    clock[0] += GIVE_UP_SUBMITTING_S + 1
+    events = backend.poll()
+    assert {event.handle for event in events} == {"handle 0", "handle 1"}
+    assert "The hub is away." in events[0].reason
+    assert backend.active == 0
+
+
+def test_one_refused_job_does_not_fail_the_others_of_its_batch(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    queue.failures = [RefusedError("No."), RefusedError("No container.")]
+    add(3)
+    events = backend.submit()
+    assert [(event.handle, event.reason) for event in events] == [("handle 0", "No container.")]
+    assert queue.batches == [1, 1]
+
+
+def test_cancelling_removes_every_job_and_submits_none(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    add(4)
+    backend.submit()
+    add(2)
+    assert backend.cancel() == 4
+    assert backend.poll() == []
+    assert queue.batches == [4]
+
+
+def test_every_end_of_a_job_is_in_the_report(
+    backend: Backend, queue: MemoryQueue, add: Any, tmp_path: Path
+) -> None:
+    add(1)
+    backend.submit()
+    queue.change("000001", state=JobState.REMOVED, reason="pilot gone")
+    backend.poll()
+    backend.poll()
+    queue.change("000002", state=JobState.FINISHED, exit_code=0, finished=170)
+    backend.poll()
+    lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
+    assert [(line["outcome"], line["centre"], line["waited_s"], line["ran_s"]) for line in lines] == [
+        ("lost", "alder", 10, None),
+        ("done", "alder", 10, 60),
+    ]
+
+
+def test_credentials_are_spooled_in_a_private_file_and_gone_afterwards(
+    backend: Backend, queue: MemoryQueue, add: Any, tmp_path: Path
+) -> None:
+    seen = {}
+
+    def look(spec: JobSpec, job: str) -> None:
+        description = spec.input_files[1]
+        seen["mode"] = stat.S_IMODE(description.stat().st_mode)
+        seen["text"] = description.read_text()
+        seen["ad"] = spec.model_dump_json()
+
+    queue.on_submit = look
+    add(1)
+    backend.submit()
+    assert seen["mode"] == 0o600
+    assert "the-secret" in seen["text"]
+    assert "the-secret" not in seen["ad"]
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"the-secret" in path.read_bytes()]

@@ -1,0 +1,70 @@
+from typing import Any
+
+import pytest
+
+from fallow.queue import JobState
+from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, judge, reconsider
+
+from .conftest import a_record
+
+
+@pytest.mark.parametrize("state", [JobState.STAGING, JobState.WAITING, JobState.RUNNING])
+def test_a_job_that_waits_or_runs_is_active(state: JobState) -> None:
+    assert judge(a_record(state=state)).verdict is Verdict.ACTIVE
+
+
+def test_a_job_that_ended_well_is_done() -> None:
+    assert judge(a_record(state=JobState.FINISHED, exit_code=0)) == Judgement(Verdict.DONE)
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "reason"),
+    [
+        ({"state": JobState.FINISHED, "exit_code": 1}, Verdict.FAILED, "exit code 1"),
+        ({"state": JobState.FINISHED, "exit_signal": 9}, Verdict.FAILED, "signal 9"),
+        ({"state": JobState.FINISHED, "exit_code": 75}, Verdict.LOST, "could not be set up"),
+        (
+            {"state": JobState.HELD, "hold_code": 34, "reason": "memory"},
+            Verdict.FAILED,
+            "out of memory or disk: memory",
+        ),
+        ({"state": JobState.HELD, "hold_code": 47}, Verdict.FAILED, "out of time"),
+        ({"state": JobState.HELD, "hold_code": 26, "reason": "no"}, Verdict.FAILED, "policy"),
+        ({"state": JobState.HELD, "hold_code": 1}, Verdict.ACTIVE, "on hold"),
+        ({"state": JobState.HELD, "hold_code": 13, "reason": "disk full"}, Verdict.LOST, "disk full"),
+        ({"state": JobState.HELD, "hold_code": None}, Verdict.LOST, "on hold"),
+        ({"state": JobState.REMOVED, "reason": "by admin"}, Verdict.LOST, "by admin"),
+    ],
+)
+def test_a_failed_rule_is_told_from_failed_infrastructure(
+    changes: dict[str, Any], verdict: Verdict, reason: str
+) -> None:
+    judgement = judge(a_record(**changes))
+    assert judgement.verdict is verdict
+    assert reason in judgement.reason
+
+
+def test_a_job_that_nobody_knows_is_lost() -> None:
+    assert judge(None).verdict is Verdict.LOST
+
+
+def test_a_job_whose_container_never_came_up_is_lost() -> None:
+    record = a_record(state=JobState.FINISHED, exit_code=255)
+    made = reconsider(judge(record), record, "FATAL: container creation failed\n")
+    assert made == Judgement(Verdict.LOST, "the container did not start: FATAL: container creation failed")
+
+
+def test_a_rule_that_failed_after_the_container_came_up_failed() -> None:
+    record = a_record(state=JobState.FINISHED, exit_code=255)
+    assert reconsider(judge(record), record, "fallow-job: started\nboom\n").verdict is Verdict.FAILED
+
+
+def test_the_wrappers_own_words_are_the_reason_of_a_job_it_gave_up() -> None:
+    record = a_record(state=JobState.FINISHED, exit_code=75)
+    made = reconsider(judge(record), record, "fallow-job: started\nfallow-job: no credentials\n")
+    assert made == Judgement(Verdict.LOST, "fallow-job: no credentials")
+
+
+def test_without_its_output_a_failed_job_stays_failed() -> None:
+    record = a_record(state=JobState.FINISHED, exit_code=1)
+    assert reconsider(judge(record), record, None).verdict is Verdict.FAILED
