@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from fallow.errors import RefusedError
 from fallow.output import show
 from fallow_matcher import settings as hub_settings
 
@@ -52,10 +53,85 @@ def configure(settings_path: Path, out: Path, as_json: bool) -> None:
 
 @hub.command()
 @settings_option
-@out_option
-def gateway(settings_path: Path, out: Path) -> None:
+def gateway(settings_path: Path) -> None:
     """Serve the gateway over TLS until a signal ends it."""
     from fallow_matcher.gateway.serve import serve
-    from fallow_matcher.htcondor import revocation
 
-    serve(hub_settings.read(settings_path), out.absolute() / revocation.FILE)
+    serve(hub_settings.read(settings_path))
+
+
+@hub.command()
+@settings_option
+@out_option
+@json_option
+def check(settings_path: Path, out: Path, as_json: bool) -> None:
+    """Hold the HTCondor configuration in effect, keys and tokens against the rules; exit code 4 on any finding."""
+    import dataclasses
+    import tempfile
+
+    from fallow_matcher.htcondor import effective, render
+    from fallow_matcher.htcondor.check import check as check_config
+    from fallow_matcher.htcondor.files import check_files
+
+    settings = hub_settings.read(settings_path)
+    config = out.absolute() / "condor_config"
+    with tempfile.TemporaryDirectory() as scratch:
+        generated = Path(scratch) / "condor_config"
+        generated.write_text(render.hub_config(settings, out.absolute()), encoding="utf-8")
+        expected = effective.read(generated)
+    findings = check_config(effective.read(config), expected, settings, effective.version(config))
+    findings += check_files(settings)
+    columns = ["setting", "value", "problem", "remedy"]
+    show([dataclasses.asdict(finding) for finding in findings], columns, as_json=as_json)
+    if findings:
+        raise RefusedError(
+            f"{len(findings)} settings are not safe.", remedy="Mend them before the hub serves."
+        )
+
+
+@hub.command()
+@settings_option
+@json_option
+def keys(settings_path: Path, as_json: bool) -> None:
+    """Show the signing keys: for whom, since when, and which one signs now."""
+    from fallow_matcher.htcondor import keys as signing
+
+    settings = hub_settings.read(settings_path)
+    show(signing.listing(settings), ["role", "key", "created", "signs"], as_json=as_json)
+
+
+@hub.command()
+@click.argument("role")
+@click.option("--retire", is_flag=True, help="Remove all keys but the newest: their tokens end at once.")
+@settings_option
+@out_option
+def rotate(role: str, retire: bool, settings_path: Path, out: Path) -> None:
+    """Make a new signing key for ROLE (users, hub or pilot-CENTRE); the old ones stay good until --retire."""
+    from fallow_matcher.htcondor import configure as configuring
+    from fallow_matcher.htcondor import effective
+    from fallow_matcher.htcondor import keys as signing
+
+    settings = hub_settings.read(settings_path)
+    if retire:
+        for key_id in signing.retire(settings, role):
+            click.echo(f"removed {key_id}")
+    else:
+        click.echo(f"made {configuring.rotate_key(settings, role)}")
+    effective.reconfigure(out.absolute() / "condor_config")
+
+
+@hub.command()
+@click.option("--centre", help="Revoke every token of a centre: its pilots' and its users'.")
+@click.option("--jti", help="Revoke one token, WLCG or HTCondor, by its id in the audit log.")
+@click.option("--undo", is_flag=True, help="Take the revocation back.")
+@settings_option
+@out_option
+def revoke(centre: str | None, jti: str | None, undo: bool, settings_path: Path, out: Path) -> None:
+    """Revoke tokens: new connections at once, those that stand within one session life."""
+    from fallow_matcher.htcondor import configure as configuring
+    from fallow_matcher.htcondor import effective
+
+    settings = hub_settings.read(settings_path)
+    configuring.revoke(settings, centre=centre, jti=jti, undo=undo)
+    effective.reconfigure(out.absolute() / "condor_config")
+    click.echo(f"done; sessions that stand end within {settings.lives.session_s} s.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-from pathlib import Path
 
 import uvicorn
 
@@ -16,14 +15,14 @@ from fallow_matcher.settings import HubSettings, require_private
 logger = logging.getLogger(__name__)
 
 
-def serve(settings: HubSettings, revoked_file: Path) -> None:
+def serve(settings: HubSettings) -> None:
     """Serve until a signal ends it.
 
     Raises:
         SettingsError: Certificate, key or another file is missing, unreadable or readable by others.
     """
     require_private(settings.tls_key, "tls_key")
-    services = build(settings, revoked_file)
+    services = build(settings)
     config = uvicorn.Config(
         create_app(services),
         host=settings.listen,

@@ -61,20 +61,17 @@ class Revocations:
         return self._revoked
 
 
-def build(
-    settings: HubSettings, revoked_file: Path, *, validate: Callable[..., Claims] | None = None
-) -> Services:
+def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = None) -> Services:
     """Put the services together.
 
     Args:
         settings: The hub's settings.
-        revoked_file: Where `fallow hub revoke` keeps its list.
         validate: Stands in for the token validator.
 
     Raises:
         SettingsError: A key or file that is needed is missing or readable by others.
     """
-    revocations = Revocations(revoked_file)
+    revocations = Revocations(revocation.file_of(settings))
     revocations.now()
     folder = settings.state_dir / "gateway"
     for role in keys.roles(settings):

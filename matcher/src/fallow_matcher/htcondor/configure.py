@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fallow.errors import NotAvailableError
+from fallow.errors import NotAvailableError, UsageError
 from fallow_matcher.htcondor import keys, render, revocation
 from fallow_matcher.htcondor.idtokens import DAEMON_RIGHTS, Mint
 from fallow_matcher.identities import daemon_identity
@@ -46,10 +46,43 @@ def configure(settings: HubSettings, out: Path) -> Written:
         _give(keys.directory(settings) / key_id, owner)
     config = out / "condor_config"
     write(config, render.hub_config(settings, out), 0o644, None)
-    revoked = out / revocation.FILE
+    revoked = revocation.file_of(settings)
     if not revoked.exists():
         write(revoked, revocation.render(revocation.Revoked()), 0o644, owner)
     return Written(files=[config, revoked, renew_daemon_token(settings)], new_keys=made)
+
+
+def rotate_key(settings: HubSettings, role: str) -> str:
+    """Make the next key of a role; a new key of the hub itself comes with a new token for its daemons.
+
+    Raises:
+        SettingsError: There is no such role.
+    """
+    key_id = keys.rotate(keys.directory(settings), role)
+    _give(keys.directory(settings) / key_id, _account(settings.account))
+    if role == keys.DAEMON_KEY:
+        renew_daemon_token(settings)
+    return key_id
+
+
+def revoke(
+    settings: HubSettings, out: Path, *, centre: str | None, jti: str | None, undo: bool = False
+) -> None:
+    """Add to what is revoked, or take it back.
+
+    Raises:
+        UsageError: Neither or both of centre and `jti`, an unknown centre, or a `jti` that cannot be one.
+    """
+    if (centre is None) == (jti is None):
+        raise UsageError("Name one thing to revoke.", remedy="Give --centre or --jti.")
+    if centre is not None and centre not in settings.centre_names:
+        raise UsageError(
+            f"{centre} is no centre of this federation.", remedy=f"One of {settings.centre_names}."
+        )
+    path = revocation.file_of(settings)
+    change = revocation.remove if undo else revocation.add
+    revoked = change(revocation.read(path), centre=centre, jti=jti)
+    write(path, revocation.render(revoked), 0o644, _account(settings.account))
 
 
 def renew_daemon_token(settings: HubSettings) -> Path:
@@ -68,7 +101,20 @@ def renew_daemon_token(settings: HubSettings) -> Path:
 
 
 def write(path: Path, text: str, mode: int, owner: tuple[int, int] | None) -> None:
-    """Replace a file whole, or not at all; `owner` is used only by root."""
+    """Replace a file whole, or not at all; `owner` is used only by root.
+
+    Raises:
+        NotAvailableError: This user may not write there.
+    """
+    try:
+        _replace(path, text, mode, owner)
+    except OSError as error:
+        raise NotAvailableError(
+            f"Cannot write {path}: {error.strerror}.", remedy="Run this as root or as the hub's account."
+        ) from error
+
+
+def _replace(path: Path, text: str, mode: int, owner: tuple[int, int] | None) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:

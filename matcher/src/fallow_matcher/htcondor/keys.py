@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from datetime import UTC, datetime
 from itertools import cycle
 from pathlib import Path
 
@@ -89,8 +90,9 @@ def ensure(settings: HubSettings) -> list[str]:
 
 def rotate(folder: Path, role: str) -> str:
     """Make the next key of a role, which signs from now on; tokens of the older ones stay good until they end."""
-    number = int(newest(folder, role).rpartition(".")[2]) if "." in newest(folder, role) else 1
-    key_id = f"{role}.{number + 1}"
+    match = _GENERATION.fullmatch(newest(folder, role))
+    generation = int(match["generation"] or 1) if match else 1
+    key_id = f"{role}.{generation + 1}"
     create(folder, key_id)
     return key_id
 
@@ -104,3 +106,28 @@ def load(folder: Path, key_id: str) -> bytes:
     path = folder / key_id
     require_private(path, "state_dir")
     return _scramble(path.read_bytes())
+
+
+def retire(settings: HubSettings, role: str) -> list[str]:
+    """Remove all keys of a role but the newest; the ids of those that are gone, whose tokens are worth nothing now.
+
+    Raises:
+        SettingsError: There is no such role.
+    """
+    newest(directory(settings), role)
+    old = generations(directory(settings), role)[:-1]
+    for key_id in old:
+        (directory(settings) / key_id).unlink()
+    return old
+
+
+def listing(settings: HubSettings) -> list[dict[str, object]]:
+    """Every key as a row: role, id, moment of creation (UTC), and whether it signs now."""
+    rows: list[dict[str, object]] = []
+    for role in roles(settings):
+        ids = generations(directory(settings), role)
+        for key_id in ids:
+            created = datetime.fromtimestamp((directory(settings) / key_id).stat().st_mtime, UTC)
+            row = {"role": role, "key": key_id, "created": created.isoformat(timespec="seconds")}
+            rows.append({**row, "signs": key_id == ids[-1]})
+    return rows

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from fallow_matcher.htcondor import policy
+from fallow_matcher.htcondor import policy, revocation
 from fallow_matcher.htcondor.keys import DAEMON_KEY
 from fallow_matcher.identities import daemon_identity, pilot_identity
 from fallow_matcher.settings import HubSettings
@@ -41,6 +41,7 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         account=settings.account,
         state_dir=settings.state_dir,
         out=out,
+        revoked=revocation.file_of(settings),
         host=settings.host,
         listen=settings.listen,
         collector_port=settings.ports.collector,

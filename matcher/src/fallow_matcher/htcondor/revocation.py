@@ -8,10 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fallow.errors import SettingsError, UsageError
+from fallow_matcher.settings import HubSettings
 
-FILE = "revoked.config"
 _JTI = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _LIST = re.compile(r"^# revoked: (\{.*\})$", re.MULTILINE)
+
+
+def file_of(settings: HubSettings) -> Path:
+    """The file that keeps what is revoked, read by HTCondor and by the gateway."""
+    return settings.state_dir / "revoked.config"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,11 @@ def add(revoked: Revoked, *, centre: str | None = None, jti: str | None = None) 
         centres=revoked.centres | ({centre} if centre else set()),
         jtis=revoked.jtis | ({jti} if jti else set()),
     )
+
+
+def remove(revoked: Revoked, *, centre: str | None = None, jti: str | None = None) -> Revoked:
+    """`revoked` without one centre or one token."""
+    return Revoked(centres=revoked.centres - {centre}, jtis=revoked.jtis - {jti})
 
 
 def expression(revoked: Revoked) -> str:
