@@ -65,9 +65,7 @@ def rotate_key(settings: HubSettings, role: str) -> str:
     return key_id
 
 
-def revoke(
-    settings: HubSettings, out: Path, *, centre: str | None, jti: str | None, undo: bool = False
-) -> None:
+def revoke(settings: HubSettings, *, centre: str | None, jti: str | None, undo: bool = False) -> None:
     """Add to what is revoked, or take it back.
 
     Raises:
