@@ -34,11 +34,12 @@ rule resample:
         mem_mb=500,
         runtime=10,
     params:
+        percent=f"{config['resampling']['percent']:02d}",
         first=lambda wildcards: int(wildcards.batch) * config["resampling"]["replicates"] + 1,
         last=lambda wildcards: (int(wildcards.batch) + 1) * config["resampling"]["replicates"],
     shell:
         "(for seed in $(seq {params.first} {params.last}); do"
-        "   samtools view --no-PG -u -s $seed.5 {input.bam}"
+        "   samtools view --no-PG -u -s $seed.{params.percent} {input.bam}"
         "   | bcftools mpileup --no-version -O u -f {input.reference[0]} -"
         "   | bcftools call --no-version -m -v --ploidy 1 -O u"
         "   | bcftools norm --no-version -f {input.reference[0]} -O u"

@@ -1,5 +1,7 @@
 """Cut a pair of FASTQ files into equal pieces, keeping mates together and the order as it was."""
 
+# ruff: noqa: F821 (Snakemake gives the script the name `snakemake`)
+
 import gzip
 from itertools import islice
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Count in how many of the replicates each variant was called again."""
 
+# ruff: noqa: F821 (Snakemake gives the script the name `snakemake`)
+
 from collections import Counter
 from pathlib import Path
 
@@ -9,7 +11,9 @@ found = Counter(
     for path in snakemake.input.resampled
     for line in Path(path).read_text().splitlines()
 )
-called = [line.split("\t") for line in Path(snakemake.input.variants[0]).read_text().splitlines() if line[0] != "#"]
+called = [
+    line.split("\t") for line in Path(snakemake.input.variants[0]).read_text().splitlines() if line[0] != "#"
+]
 with Path(snakemake.output[0]).open("w") as table:
     table.write("position\treference\tvariant\tquality\tsupport\n")
     for fields in called:
