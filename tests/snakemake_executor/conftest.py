@@ -145,7 +145,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             pytest.fail((place / "log").read_text()[-2000:])
         time.sleep(0.2)
     yield url
-    process.terminate()
+    process.kill()  # there is nothing to keep
     process.wait(30)
 
 

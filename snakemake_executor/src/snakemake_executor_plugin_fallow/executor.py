@@ -36,6 +36,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _TAIL_LINES = 40
+_PAUSE_S = 1.0
+_LONG_PAUSE_S = 3.0
+_MANY = 500
+"""So many jobs make a query of the queue worth a longer pause."""
 _PYTHON = "fallow-python"
 
 
@@ -72,7 +76,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             )
         except FallowError as error:
             raise WorkflowError(str(error)) from error
-        self.next_seconds_between_status_checks = 1
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit one job."""
@@ -96,7 +99,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 log.debug("poll failed", exc_info=error)
                 message = f"The queue could not be asked, trying again: {error}"
                 self.logger.warning(message)
-            self.next_seconds_between_status_checks = 1 if self._backend.active < 500 else 3
         for job in active_jobs:
             if id(job) not in ended and job.aux is not None and not job.aux.get("reported"):
                 yield job
@@ -126,6 +128,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
             shown = f"Jobs of the run (also in {self._backend.report}):\n{table(self._backend.summaries)}"
             self.logger.info(shown)
+
+    @property
+    def next_seconds_between_status_checks(self) -> float:
+        """The pause between two polls: one query is cheap, and the interface's 10 s would delay what follows."""
+        return _PAUSE_S if self._backend is None or self._backend.active < _MANY else _LONG_PAUSE_S
 
     @property
     def cores(self) -> int | str:
