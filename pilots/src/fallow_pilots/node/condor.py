@@ -22,7 +22,7 @@ IMAGES = "^sha256:[0-9a-f]{64}( sha256:[0-9a-f]{64})*$"
 """What `FallowImages` looks like."""
 
 LOADER_VARIABLES = (
-    r"(^|[^A-Za-z0-9_])(LD_|GLIBC_|GCONV_|LOCPATH|MALLOC_|NLSPATH|RES_|HOSTALIASES|BASH|ENV=|SHELLOPTS|PS4|IFS=|LOCALDOMAIN)"
+    "(^|[^A-Za-z0-9_])(LD_|GLIBC_|GCONV_|LOCPATH|MALLOC_|NLSPATH|RES_|HOSTALIASES|LOCALDOMAIN|BASH|ENV=|SHELLOPTS|PS4|IFS=)"
 )
 """Variables that act on the dynamic loader or the shell of our launcher, which runs outside the container."""
 
@@ -67,22 +67,34 @@ def literal(value: Value) -> str:
 
 
 def start_expression(spec: PilotSpec) -> str:
-    """START: the submit checks repeated here, so that not even the hub can have a pilot run anything else."""
+    """START: the submit checks repeated here, so that not even the hub can have a pilot run anything else.
+
+    What differs from job to job is looked up by a name put together at run time: attributes that START names split the queue
+    into groups that are matched one by one.
+    """
+    environment = '(eval(strcat("TARGET.", "Environment")) ?: "")'
+    unquoted = f"replaceAll(\"'\", {environment}, \"\")"
+    images = 'eval(strcat("TARGET.", "FallowImages"))'
     clauses = [
         "$(FALLOW_ACCEPT)",
-        f'regexp("{IMAGE}", TARGET.ContainerImage ?: "")'.replace("$", "$(DOLLAR)"),
+        f'{_matches(IMAGE, "TARGET.ContainerImage")} =?= True',
         "TARGET.JobUniverse == 5",
         "isUndefined(TARGET.PreCmd) && isUndefined(TARGET.PostCmd)",
         "isUndefined(TARGET.TransferPlugins) && isUndefined(TARGET.HookKeyword)",
         "isUndefined(TARGET.ContainerTargetDir) && isUndefined(TARGET.JobMountUnderScratch)",
         "isUndefined(TARGET.Env)",
-        f"!regexp(\"{LOADER_VARIABLES}\", replaceAll(\"'\", TARGET.Environment ?: \"\", \"\"), \"i\")".replace("$", "$(DOLLAR)"),
-        f'isUndefined(TARGET.FallowImages) || regexp("{IMAGES}", TARGET.FallowImages)'.replace("$", "$(DOLLAR)"),
+        f"{_matches(LOADER_VARIABLES, unquoted, 'i')} =?= False",
+        f"isUndefined({images}) || {_matches(IMAGES, images)} =?= True",
         "isInteger(TARGET.FallowWalltime) && TARGET.FallowWalltime > 0",
         "TARGET.FallowWalltime <= MY.FallowUntil - time()",
         *spec.conditions,
     ]
     return " && ".join(f"({clause})" for clause in clauses)
+
+
+def _matches(pattern: str, expression: str, options: str = "") -> str:
+    escaped = pattern.replace("$", "$(DOLLAR)")
+    return f'regexp("{escaped}", {expression}, "{options}")'
 
 
 def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, until: int) -> "dict[str, str]":
