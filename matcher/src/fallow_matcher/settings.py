@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import os
 import stat
 from pathlib import Path
 from typing import Annotated, Self
@@ -244,7 +243,7 @@ def require_private(path: Path, setting: str) -> None:
         SettingsError: Names the setting and the command that mends it.
     """
     try:
-        mode = os.stat(path).st_mode
+        mode = path.stat().st_mode
     except OSError as error:
         raise SettingsError(
             f"{setting}: cannot read {path}: {error.strerror}.",

@@ -3,79 +3,113 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 
 from fallow.tokens import Claims, TokenError, authorise, centre_of
+from fallow_matcher.htcondor.idtokens import Mint, is_idtoken
+from fallow_matcher.htcondor.revocation import Revoked
 from fallow_matcher.identities import user_name
 from fallow_matcher.settings import HubSettings
 
 
 @dataclass(frozen=True)
-class Launcher:
-    """The launcher of a centre."""
+class Caller:
+    """Whoever holds a good token, and the centre that it belongs to."""
 
-    claims: Claims
+    iss: str
+    sub: str
+    jti: str
     centre: str
 
 
 @dataclass(frozen=True)
-class User:
+class Launcher(Caller):
+    """The launcher of a centre."""
+
+    claims: Claims
+
+
+@dataclass(frozen=True)
+class User(Caller):
     """A person at a centre."""
 
     claims: Claims
-    centre: str
     name: str
-    """The user's name in HTCondor identities and storage prefixes."""
+    """The user's name in HTCondor identities and buckets."""
 
 
-Caller = Launcher | User
+@dataclass(frozen=True)
+class Pilot(Caller):
+    """A pilot on a compute node: it holds nothing but the HTCondor token that its launcher gave it."""
 
 
 class Callers:
-    """Finds out who calls, from a validated token and the hub's settings alone.
+    """Finds out who calls, from a checked token and the hub's settings alone.
 
     Args:
         settings: The hub's settings.
         validate: `Validator.validate`.
-        revoked_centres: The centres that are revoked now.
+        mint: Knows the hub's own tokens again.
+        revoked: What is revoked now.
     """
 
     def __init__(
         self,
         settings: HubSettings,
         validate: Callable[[str, list[str], float], Claims],
-        revoked_centres: Callable[[], frozenset[str]],
+        mint: Mint,
+        revoked: Callable[[], Revoked],
     ) -> None:
         self._settings = settings
         self._validate = validate
-        self._revoked_centres = revoked_centres
+        self._mint = mint
+        self._revoked = revoked
         self._launchers = {
             (centre.launcher_issuer, centre.launcher_sub): centre.name for centre in settings.centres
         }
 
-    def identify(self, token: str) -> Caller:
-        """The caller that holds `token`.
+    def member(self, token: str) -> Launcher | User:
+        """The launcher or user that holds a WLCG token.
 
         Raises:
             TokenError: The token is refused, or its bearer has no centre here.
         """
         claims = self._validate(token, self._settings.audiences, time.time())
         centre = self._launchers.get((claims.iss, claims.sub))
-        caller: Caller
+        caller: Launcher | User
         if centre is not None:
-            caller = Launcher(claims, centre)
+            caller = Launcher(claims.iss, claims.sub, claims.jti, centre, claims)
         else:
             name = user_name(claims.iss, claims.sub, plain_names_issuer=self._settings.plain_names_issuer)
-            caller = User(claims, centre_of(claims), name)
-        if caller.centre not in self._settings.centre_names:
-            raise _refused("forbidden", f"{caller.centre} is no centre of this federation.", claims)
-        if caller.centre in self._revoked_centres():
-            raise _refused("token_revoked", f"The centre {caller.centre} is revoked.", claims)
+            caller = User(claims.iss, claims.sub, claims.jti, centre_of(claims), claims, name)
+        self._require_standing(caller)
         return caller
+
+    def identify(self, token: str) -> Caller:
+        """The launcher or user that holds a WLCG token, or the pilot that holds an HTCondor one.
+
+        Raises:
+            TokenError: The token is refused, or its bearer has no centre here.
+        """
+        if not is_idtoken(token):
+            return self.member(token)
+        found = self._mint.pilot(token, self._settings.centre_names, now=time.time())
+        caller = Pilot(self._settings.trust_domain, found.identity, found.jti, found.centre)
+        self._require_standing(caller)
+        return caller
+
+    def _require_standing(self, caller: Caller) -> None:
+        revoked = self._revoked()
+        if caller.centre not in self._settings.centre_names:
+            raise _refused("forbidden", f"{caller.centre} is no centre of this federation.", caller)
+        if caller.centre in revoked.centres:
+            raise _refused("token_revoked", f"The centre {caller.centre} is revoked.", caller)
+        if caller.jti in revoked.jtis:
+            raise _refused("token_revoked", "The token is revoked.", caller)
 
 
 class Policy:
@@ -83,8 +117,12 @@ class Policy:
 
     needs_token = True
 
-    def require(self, caller: Caller | None, request: Request) -> None:
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:
         """Return if the call is allowed.
+
+        Args:
+            caller: Who calls.
+            path: The parameters in the request's path.
 
         Raises:
             TokenError: It is not.
@@ -97,14 +135,14 @@ class Anybody(Policy):
 
     needs_token = False
 
-    def require(self, caller: Caller | None, request: Request) -> None:
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: ARG002, D102
         return
 
 
 class Member(Policy):
-    """Users and launchers of the federation's centres may."""
+    """Users, launchers and pilots of the federation's centres may."""
 
-    def require(self, caller: Caller | None, request: Request) -> None:
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: ARG002, D102
         if caller is None:
             raise TokenError("invalid_token", "This call needs a bearer token.")
 
@@ -115,7 +153,7 @@ class UserWho(Policy):
 
     operation: str
 
-    def require(self, caller: Caller | None, request: Request) -> None:
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: ARG002, D102
         if not isinstance(caller, User):
             raise TokenError("forbidden", "This call is for users.")
         authorise(caller.claims, self.operation).require()
@@ -124,8 +162,8 @@ class UserWho(Policy):
 class OwnCentresLauncher(Policy):
     """The launcher of the centre that the path names may."""
 
-    def require(self, caller: Caller | None, request: Request) -> None:
-        if not isinstance(caller, Launcher) or caller.centre != request.path_params.get("centre"):
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: D102
+        if not isinstance(caller, Launcher) or caller.centre != path.get("centre"):
             raise TokenError("forbidden", "Only the centre's own launcher may do this.")
 
 
@@ -143,8 +181,8 @@ class Access:
         caller = None
         if self.policy.needs_token:
             caller = request.app.state.services.callers.identify(bearer(request))
-            request.app.state.services.limits.count_caller(caller.claims.iss, caller.claims.sub)
-        self.policy.require(caller, request)
+            request.app.state.services.limits.count_caller(caller.iss, caller.sub)
+        self.policy.require(caller, request.path_params)
         return caller
 
 
@@ -175,5 +213,5 @@ def routes_without_policy(app: FastAPI) -> list[str]:
     return found
 
 
-def _refused(code: str, what: str, claims: Claims) -> TokenError:
-    return TokenError(code, what, iss=claims.iss, jti=claims.jti)
+def _refused(code: str, what: str, caller: Caller) -> TokenError:
+    return TokenError(code, what, iss=caller.iss, jti=caller.jti)

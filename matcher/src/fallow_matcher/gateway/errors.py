@@ -51,27 +51,27 @@ def install(app: FastAPI) -> None:
     """Translate every exception that a route may raise."""
 
     @app.exception_handler(TokenError)
-    async def _token(request: Request, error: TokenError) -> JSONResponse:
+    async def _token(_: Request, error: TokenError) -> JSONResponse:
         logger.info("refused: %s iss=%s jti=%s", error.code, error.iss or "-", error.jti or "-")
         return answer(error.status, error.code, str(error))
 
     @app.exception_handler(GatewayError)
-    async def _refused(request: Request, error: GatewayError) -> JSONResponse:
+    async def _refused(_: Request, error: GatewayError) -> JSONResponse:
         return answer(error.status, error.code, error.what, error.retry_after_s)
 
     @app.exception_handler(RequestValidationError)
-    async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def _invalid(_: Request, error: RequestValidationError) -> JSONResponse:
         fields = sorted({".".join(str(part) for part in item["loc"]) for item in error.errors()})
         messages = "; ".join(sorted({str(item["msg"]) for item in error.errors()}))
         return answer(422, "invalid_request", f"{', '.join(fields)}: {messages}."[:1000])
 
     @app.exception_handler(NotAvailableError)
-    async def _away(request: Request, error: NotAvailableError) -> JSONResponse:
+    async def _away(_: Request, error: NotAvailableError) -> JSONResponse:
         logger.warning("not available: %s", error.what)
         return answer(503, "temporarily_unavailable", error.what, 10)
 
     @app.exception_handler(HTTPException)
-    async def _http(request: Request, error: HTTPException) -> JSONResponse:
+    async def _http(_: Request, error: HTTPException) -> JSONResponse:
         refused = answer(
             error.status_code, _CODES.get(error.status_code, "invalid_request"), str(error.detail)
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fallow.tokens import TokenError, authorise
-from fallow_matcher.gateway.access import Caller, Launcher
+from fallow_matcher.gateway.access import Launcher, User
 from fallow_matcher.htcondor import keys
 from fallow_matcher.htcondor.idtokens import PILOT_RIGHTS, Mint, Minted, scope_of
 from fallow_matcher.identities import pilot_identity, user_identity
@@ -13,14 +13,14 @@ _NEEDS = {"READ": "query", "WRITE": "submit"}
 """A user's HTCondor right → the operation on jobs that the WLCG token must allow."""
 
 
-def rights_of(caller: Caller) -> tuple[str, ...]:
+def rights_of(caller: Launcher | User) -> tuple[str, ...]:
     """Every HTCondor right that the caller's token is worth."""
     if isinstance(caller, Launcher):
         return PILOT_RIGHTS
     return tuple(right for right, need in _NEEDS.items() if authorise(caller.claims, need).allowed)
 
 
-def granted(caller: Caller, requested: str | None) -> tuple[str, ...]:
+def granted(caller: Launcher | User, requested: str | None) -> tuple[str, ...]:
     """The rights to hand out: what was asked for, as far as the token is worth it.
 
     Args:
@@ -39,14 +39,14 @@ def granted(caller: Caller, requested: str | None) -> tuple[str, ...]:
             "insufficient_scope",
             "The token allows nothing of what was asked for.",
             remedy="compute.read gives condor:/READ, compute.create gives condor:/WRITE.",
-            iss=caller.claims.iss,
-            jti=caller.claims.jti,
+            iss=caller.iss,
+            jti=caller.jti,
         )
     return possible
 
 
 def exchange(
-    caller: Caller, requested: str | None, *, settings: HubSettings, mint: Mint, now: float
+    caller: Launcher | User, requested: str | None, *, settings: HubSettings, mint: Mint, now: float
 ) -> Minted:
     """Mint the HTCondor token for a caller.
 
@@ -62,5 +62,5 @@ def exchange(
         identity = user_identity(caller.centre, caller.name, settings.trust_domain)
     expires = int(min(now + life_s, caller.claims.exp))
     if expires <= now:
-        raise TokenError("token_expired", "The token ends now.", iss=caller.claims.iss, jti=caller.claims.jti)
+        raise TokenError("token_expired", "The token ends now.", iss=caller.iss, jti=caller.jti)
     return mint.mint(role, identity, rights, now=int(now), expires=expires)

@@ -38,7 +38,7 @@ from fallow_matcher.gateway.s3 import SHORTEST_S
 from fallow_matcher.gateway.services import Services
 
 _ANYBODY = Depends(Access(Anybody()))
-_MEMBER = Access(Member())
+_MEMBER = Depends(Access(Member()))
 _SUBMITTER = Access(UserWho("submit"))
 _LAUNCHER = Access(OwnCentresLauncher())
 
@@ -103,8 +103,8 @@ def token(
         raise GatewayError(400, "invalid_request", f"subject_token_type must be {ACCESS_TOKEN_TYPE}.")
     if requested_token_type not in (None, JWT_TOKEN_TYPE):
         raise GatewayError(400, "invalid_request", f"requested_token_type must be {JWT_TOKEN_TYPE}.")
-    caller = hub.callers.identify(subject_token)
-    hub.limits.count_caller(caller.claims.iss, caller.claims.sub)
+    caller = hub.callers.member(subject_token)
+    hub.limits.count_caller(caller.iss, caller.sub)
     now = time.time()
     minted = exchange(caller, scope, settings=hub.settings, mint=hub.mint, now=now)
     hub.audit.write(
@@ -151,7 +151,7 @@ def storage(
     return access
 
 
-def get_image(hub: Hub, digest: OneDigest, caller: Annotated[Caller, Depends(_MEMBER)]) -> ImageUrl:
+def get_image(hub: Hub, digest: OneDigest) -> ImageUrl:
     """Where to read an image."""
     size = hub.store.image_bytes(digest)
     if size is None:
@@ -169,12 +169,7 @@ def put_image(hub: Hub, digest: OneDigest, caller: Annotated[User, Depends(_SUBM
 
 
 def _who(caller: Caller) -> dict[str, object]:
-    return {
-        "iss": caller.claims.iss,
-        "sub": caller.claims.sub,
-        "jti": caller.claims.jti,
-        "centre": caller.centre,
-    }
+    return {"iss": caller.iss, "sub": caller.sub, "jti": caller.jti, "centre": caller.centre}
 
 
 def install(app: FastAPI) -> None:
@@ -185,5 +180,5 @@ def install(app: FastAPI) -> None:
     app.put("/v1/offers/{centre}", status_code=204)(put_offer)
     app.get("/v1/offers", dependencies=[_ANYBODY])(offers)
     app.post("/v1/storage")(storage)
-    app.get("/v1/images/{digest}")(get_image)
+    app.get("/v1/images/{digest}", dependencies=[_MEMBER])(get_image)
     app.put("/v1/images/{digest}")(put_image)

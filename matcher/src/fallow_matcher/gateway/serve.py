@@ -9,6 +9,7 @@ import uvicorn
 
 from fallow.errors import SettingsError
 from fallow_matcher.gateway.app import create_app
+from fallow_matcher.gateway.renewal import Renewal
 from fallow_matcher.gateway.services import build
 from fallow_matcher.settings import HubSettings, require_private
 
@@ -48,7 +49,10 @@ def serve(settings: HubSettings) -> None:
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
     logger.info("serving https://%s:%s", settings.listen, settings.ports.gateway)
+    renewal = Renewal(settings)
+    renewal.start()
     try:
         uvicorn.Server(config).run()
     finally:
+        renewal.close()
         services.close()

@@ -76,12 +76,12 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
     folder = settings.state_dir / "gateway"
     for role in keys.roles(settings):
         keys.load(keys.directory(settings), keys.newest(keys.directory(settings), role))
-    validator = Validator(settings.trusted, revoked=lambda claims: claims.jti in revocations.now().jtis)
+    mint = Mint(settings.trust_domain, keys.directory(settings))
     return Services(
         settings=settings,
-        callers=Callers(settings, validate or validator.validate, lambda: revocations.now().centres),
+        callers=Callers(settings, validate or Validator(settings.trusted).validate, mint, revocations.now),
         limits=Limits(settings.limits),
-        mint=Mint(settings.trust_domain, keys.directory(settings)),
+        mint=mint,
         offers=OfferStore(folder / "offers.sqlite"),
         store=Store(settings.storage),
         audit=Audit(folder / "audit.jsonl"),

@@ -29,7 +29,7 @@ NEEDED_LEVELS = (
     "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "OWNER", "CLIENT",
     "ADVERTISE_STARTD", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER",
 )  # fmt: skip
-_ALLOW = re.compile(r"(?:[A-Z_]+\.)?ALLOW_(?:%s)" % "|".join(NEEDED_LEVELS))
+_ALLOW = re.compile(rf"(?:[A-Z_]+\.)?ALLOW_(?:{'|'.join(NEEDED_LEVELS)})")
 _METHODS = re.compile(r"(?:[A-Z_]+\.)?SEC_[A-Z_]+_AUTHENTICATION_METHODS")
 _PROTECTION = re.compile(r"(?:[A-Z_]+\.)?SEC_(?!ENABLE_)[A-Z_]+_(?:AUTHENTICATION|ENCRYPTION|INTEGRITY)")
 

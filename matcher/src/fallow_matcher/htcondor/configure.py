@@ -1,4 +1,6 @@
-"""`fallow hub configure`: what HTCondor needs on the hub, written to disk. Running it again changes only what must change."""
+"""`fallow hub configure`: what HTCondor needs on the hub, written to disk. Running it again changes only
+what must change.
+"""
 
 from __future__ import annotations
 

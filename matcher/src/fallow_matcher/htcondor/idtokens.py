@@ -1,12 +1,13 @@
 """HTCondor IDTOKENs: minted here, byte-compatible with `condor_token_create`.
 
-An IDTOKEN is a JWT signed with HS256 under a key that HKDF derives from a signing key. Why they are minted in process and not
-by the program: docs/explanation/decisions/0002-idtoken-minting.md.
+An IDTOKEN is a JWT signed with HS256 under a key that HKDF derives from a signing key. Why they are minted
+in process and not by the program: docs/explanation/decisions/0002-idtoken-minting.md.
 """
 
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,9 @@ import jwt
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from fallow.tokens import TokenError
 from fallow_matcher.htcondor import keys
+from fallow_matcher.identities import pilot_identity
 
 USER_RIGHTS = ("READ", "WRITE")
 PILOT_RIGHTS = ("READ", "ADVERTISE_STARTD", "ADVERTISE_MASTER")
@@ -45,6 +48,15 @@ class Minted:
     def scope(self) -> str:
         """The rights as an OAuth scope."""
         return scope_of(self.rights)
+
+
+@dataclass(frozen=True)
+class PilotToken:
+    """A pilot's IDTOKEN that was checked."""
+
+    identity: str
+    centre: str
+    jti: str
 
 
 def scope_of(rights: tuple[str, ...]) -> str:
@@ -95,6 +107,48 @@ class Mint:
         secret = _signing_secret(keys.load(self._folder, key_id))
         token = jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key_id, "typ": None})
         return Minted(token=token, identity=identity, rights=rights, jti=jti, expires=expires)
+
+    def pilot(self, token: str, centres: Iterable[str], *, now: float) -> PilotToken:
+        """Check a pilot's IDTOKEN, as the collector would.
+
+        Args:
+            token: The compact token.
+            centres: The centres whose keys count.
+            now: Unix time, seconds.
+
+        Raises:
+            TokenError: It is no token of a pilot of one of `centres` that is good now.
+        """
+        try:
+            key_id = str(jwt.get_unverified_header(token).get("kid"))
+            centre = next(
+                name for name in centres if key_id in keys.generations(self._folder, keys.pilot_key(name))
+            )
+            claims = jwt.decode(
+                token,
+                _signing_secret(keys.load(self._folder, key_id)),
+                algorithms=["HS256"],
+                issuer=self._trust_domain,
+                options={"require": ["exp", "iss", "sub", "jti"], "verify_exp": False, "verify_aud": False},
+            )
+        except (jwt.PyJWTError, StopIteration, UnicodeError) as error:
+            raise TokenError(
+                "invalid_token", "The token is not one of a pilot of this federation."
+            ) from error
+        jti = str(claims["jti"])
+        if not isinstance(claims["exp"], int) or claims["exp"] <= now:
+            raise TokenError("token_expired", "The token has ended.", iss=self._trust_domain, jti=jti)
+        if claims["sub"] != pilot_identity(centre, self._trust_domain):
+            raise TokenError("forbidden", "The token names another identity than its key.", jti=jti)
+        return PilotToken(identity=claims["sub"], centre=centre, jti=jti)
+
+
+def is_idtoken(token: str) -> bool:
+    """Whether a token says that it is an HTCondor IDTOKEN: WLCG tokens are never signed with HS256."""
+    try:
+        return jwt.get_unverified_header(token).get("alg") == "HS256"
+    except (jwt.PyJWTError, UnicodeError):
+        return False
 
 
 def _signing_secret(key: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """What the schedd does to a job before it takes it: transforms, refusals, and what cannot be changed afterwards.
 
-Every attribute that is checked is first evaluated and written back as a literal: an expression that is harmless at submission
-and something else later cannot pass.
+Every attribute that is checked is first evaluated and written back as a literal: an expression that is
+harmless at submission and something else later cannot pass.
 """
 
 from __future__ import annotations
