@@ -14,12 +14,12 @@ import click
 from fallow.errors import FallowError, UsageError
 from fallow.offers import OfferState
 from fallow.output import show
-from fallow_pilots.batch.model import Stop
 from fallow_pilots.centre import Centre
 from fallow_pilots.checks import run_checks
 from fallow_pilots.halt import Halt, read_halt, set_halt
 from fallow_pilots.launcher import CYCLE, KEPT, utc_now
 from fallow_pilots.loop import AlreadyRunningError, only_one, repeat
+from fallow_pilots.outcome import printable
 from fallow_pilots.policy import policy_path
 from fallow_pilots.record import PilotRecord
 from fallow_pilots.stopping import Progress, Stopper
@@ -195,7 +195,7 @@ def log_of(name: str, policy_file: Path | None, as_json: bool) -> None:
     if path.exists():
         with path.open("rb") as stream:
             stream.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-            text = stream.read().decode(errors="replace")
+            text = printable(stream.read().decode(errors="replace"))
     if as_json:
         click.echo(json.dumps({**_row(record), "log": text}, indent=2))
         return
@@ -218,7 +218,7 @@ def drain(pilots: tuple[str, ...], policy_file: Path | None) -> None:
     """Let pilots finish what they run and leave, without waiting; none named: all, and start no more."""
     centre = _open(policy_file)
     chosen = _halt(centre, pilots, OfferState.DRAINING)
-    left = Stopper(centre.launcher.look, centre.batch, centre.store).ask(chosen, Stop.DRAIN)
+    left = Stopper(centre.launcher.look, centre.batch, centre.store).drain(chosen)
     click.echo(f"{len(left)} pilots were asked to leave; see `fallow pilot list`.")
     _publish(centre)
 

@@ -124,9 +124,8 @@ class Launcher:
             if known[pilot].phase is not Phase.ENDED:
                 log.warning("pilot %s was not remembered; taking it in", pilot)
                 shape, walltime_s = self.policy.pilot, self.policy.pilot.walltime_s
-                record = PilotRecord(pilot, State.INTENT, shape.cores, shape.gpus, walltime_s, now)
-                self._store.adopt(record)
-                records = [*records, record]
+                self._store.adopt(PilotRecord(pilot, State.INTENT, shape.cores, shape.gpus, walltime_s, now))
+                records = self._store.records(now - KEPT)
         awaited = [record for record in records if record.code is None and _may_report(record, now)]
         outcomes = {
             record.pilot: outcome
@@ -268,7 +267,7 @@ class Launcher:
             image_store_dir=policy.image_store_dir,
             proxy=policy.assume.proxy,
             cvmfs=policy.assume.cvmfs,
-            conditions=tuple(condition.requirement for condition in conditions_of(policy)),
+            conditions=tuple(clause.requirement for clause in conditions_of(policy)),
         )
 
     def _forget_old(self) -> None:

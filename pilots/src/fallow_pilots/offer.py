@@ -48,6 +48,6 @@ def offer_of(
         running_pilots=sum(record.state is State.RUNNING for record in active),
         starts=now,
         expires=now + timedelta(seconds=max(SHORTEST_S, 3 * interval_s)),
-        conditions=conditions_of(policy),
+        conditions=[clause.shown() for clause in conditions_of(policy)],
         state=OfferState.OPEN if halt is None else halt.state,
     )

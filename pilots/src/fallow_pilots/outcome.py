@@ -2,8 +2,9 @@
 
 from datetime import datetime
 from enum import IntEnum
+from typing import Annotated
 
-from pydantic import AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, Field
 
 from fallow.settings import Settings
 
@@ -25,12 +26,17 @@ def backs_off(code: int) -> bool:
     return 300 <= code <= 699
 
 
+def printable(text: str) -> str:
+    """`text` without what could change a terminal; parts of it may come from a payload."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in text)
+
+
 class Outcome(Settings):
     """What one pilot says of itself at its end."""
 
     code: int = Field(ge=100, le=799)
     """See `Code`."""
-    reason: str = Field(max_length=2000)
+    reason: Annotated[str, Field(max_length=2000), AfterValidator(printable)]
     """One sentence for the site admin."""
     started: AwareDatetime
     """When the pilot started on its node, UTC."""

@@ -76,6 +76,17 @@ class Stopper:
             self._asked.update({record.pilot: (manner, time.monotonic()) for record in due})
         return active
 
+    def drain(self, chosen: Collection[str] | None) -> list[PilotRecord]:
+        """Cancel the queued and ask the running to finish, without waiting for them; returns those asked.
+
+        A pilot that is just being submitted is waited for, so that none slips through.
+        """
+        left = self.ask(chosen, Stop.DRAIN)
+        while any(record.state is State.INTENT for record in left):
+            time.sleep(POLL_S)
+            left = self.ask(chosen, Stop.DRAIN)
+        return left
+
     def _due(self, pilot: str, how: Stop) -> bool:
         last, moment = self._asked.get(pilot, (None, 0.0))
         return last is not how or time.monotonic() - moment >= REPEAT_S

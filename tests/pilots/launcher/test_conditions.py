@@ -75,6 +75,16 @@ def test_a_job_that_does_not_say_is_not_taken(policy_of: Policies, conditions: d
     assert not takes(policy_of(conditions=conditions))
 
 
+def test_what_is_too_long_for_an_offer_is_enforced_all_the_same(policy_of: Policies) -> None:
+    many = [f"sha256:{number:064x}" for number in range(50)]
+    policy = policy_of(conditions={"images": many, "centres": [f"centre-{number}" for number in range(90)]})
+    centres, images = (clause.shown() for clause in conditions_of(policy))
+    assert len(centres.sentence) == 500
+    assert images.requirement == ""
+    assert takes(policy, ContainerImage=image(many[49]), FallowUserCentre="centre-89")
+    assert not takes(policy, ContainerImage=image(ONE), FallowUserCentre="centre-89")
+
+
 def test_all_conditions_must_hold(policy_of: Policies) -> None:
     policy = policy_of(conditions={"work_types": ["test"], "max_job_s": 60})
     assert takes(policy, FallowWorkType="test", FallowWalltime=60)

@@ -137,6 +137,13 @@ def test_an_outcome_that_makes_no_sense_counts_as_none(centre: TestCentre) -> No
     assert [record.reason for record in records(centre)] == ["Batch: FAILED."] * 3
 
 
+def test_an_outcome_cannot_write_to_the_admins_terminal(centre: TestCentre) -> None:
+    cycle(centre)
+    centre.leaves("alder-1", 500, "no \x1b[2Jnamespaces")
+    centre.launcher.look()
+    assert records(centre)[0].reason == "no ?[2Jnamespaces"
+
+
 def test_an_outcome_that_others_could_write_counts_as_none(centre: TestCentre) -> None:
     cycle(centre)
     centre.leaves("alder-1", 200)

@@ -10,8 +10,9 @@ import pytest
 from fallow.errors import NotAvailableError
 from fallow.offers import OfferState
 from fallow_pilots.batch.model import Stop
+from fallow_pilots.credentials import Joining
 from fallow_pilots.halt import Halt, set_halt
-from fallow_pilots.launcher import KEPT
+from fallow_pilots.launcher import KEPT, View
 from fallow_pilots.stopping import EVICT_S, Progress, Stopper, firmness
 
 if TYPE_CHECKING:
@@ -73,6 +74,26 @@ def test_pilots_that_obey_nothing_are_removed_at_the_deadline(centre: TestCentre
 )
 def test_asking_grows_firmer_towards_the_deadline(elapsed_s: float, deadline_s: float, how: Stop) -> None:
     assert firmness(elapsed_s, deadline_s) is how
+
+
+def test_a_drain_waits_for_a_pilot_that_is_just_being_submitted(centre: TestCentre, stopper: Stopper) -> None:
+    record = centre.store.intend(centre.now, 4, 0, 3600)
+    assert record is not None
+    looks: list[int] = []
+
+    def look() -> View:
+        looks.append(1)
+        if len(looks) == 3:
+            path = centre.layout.script(record.pilot)
+            job = centre.launcher.job(record.pilot, centre.launcher.decide(centre.launcher.look(), joining))
+            path.parent.mkdir()
+            centre.batch.submit(job)
+        return centre.launcher.look()
+
+    joining = Joining(None, None, None)
+    left = Stopper(look, centre.batch, centre.store).drain(None)
+    assert "alder-4" in {pilot.pilot for pilot in left}
+    assert signals(centre) == [["USR1"]] * 4
 
 
 def test_only_the_pilots_named_are_taken_back(centre: TestCentre, stopper: Stopper) -> None:
