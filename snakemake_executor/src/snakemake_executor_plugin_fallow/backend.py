@@ -262,7 +262,7 @@ class Backend:
 
     def _note(self, entry: Entry, record: JobRecord | None, outcome: str, reason: str) -> None:
         if record is not None:
-            summary = summarise(entry.rule, outcome, reason, record)
+            summary = summarise(entry.rule, entry.spec.cores, outcome, reason, record)
             self.summaries.append(summary)
             append(self.report, summary)
 

@@ -14,7 +14,6 @@ from fallow.errors import UsageError
 from fallow.queue import Queue
 from fallow.queue.images import Digests, cache_file, publish
 from snakemake_executor_plugin_fallow.payload import Access
-from snakemake_executor_plugin_fallow.storage import keep_bucket
 
 if TYPE_CHECKING:
     from fallow.client import ClientSettings
@@ -61,9 +60,7 @@ class Federated:
         hub = connect(settings)
         defaults = {name: getattr(chosen, name) for name in ("work_type", "centre", "requirements")}
         made = cls(hub, open_queue(hub), settings, defaults, own_keys, prefix)
-        access = made.access()  # whatever is wrong with it is better known now
-        if access is not None:
-            keep_bucket(access.storage)
+        made.access()  # whatever is wrong with it is better known now
         made.image = made._worker(chosen.image)
         return made
 

@@ -1,18 +1,9 @@
 """S3 access on the submitting side, before Snakemake opens its storage."""
 
-from __future__ import annotations
-
 import logging
 import os
-from typing import TYPE_CHECKING
 
 from snakemake_interface_common.exceptions import WorkflowError
-
-if TYPE_CHECKING:
-    from fallow.messages import StorageAccess
-
-KEPT = ".fallow"
-"""Name of an object that stays in a user's storage: Snakemake's S3 plugin deletes a bucket that has become empty."""
 
 log = logging.getLogger(__name__)
 
@@ -40,23 +31,3 @@ def provide_access() -> None:
         os.environ.update(environment(connect(settings).storage(), settings))
     except FallowError as error:
         raise WorkflowError(f"No access to the federation's storage. {error}") from error
-
-
-def keep_bucket(access: StorageAccess) -> None:
-    """Make sure that the user's bucket never becomes empty.
-
-    Raises:
-        NotAvailableError: The storage cannot be written to.
-    """
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    from fallow.errors import NotAvailableError
-
-    key = f"{access.prefix.strip('/')}/{KEPT}".lstrip("/")
-    try:
-        boto3.resource("s3").Object(access.bucket, key).put(Body=b"")
-    except (BotoCoreError, ClientError) as error:
-        raise NotAvailableError(
-            f"Your storage s3://{access.bucket}/{access.prefix} cannot be written to: {error}", retryable=True
-        ) from error

@@ -24,6 +24,8 @@ class JobSummary:
     centre: str | None
     pilot: str | None
     starts: int
+    cores: int
+    """Cores that the job had for itself."""
     submitted: int | None
     started: int | None
     finished: int | None
@@ -31,7 +33,7 @@ class JobSummary:
     ran_s: int | None
 
 
-def summarise(rule: str, outcome: str, reason: str, record: JobRecord) -> JobSummary:
+def summarise(rule: str, cores: int, outcome: str, reason: str, record: JobRecord) -> JobSummary:
     """The summary of a job that has ended."""
     return JobSummary(
         job=record.id,
@@ -42,6 +44,7 @@ def summarise(rule: str, outcome: str, reason: str, record: JobRecord) -> JobSum
         centre=record.centre,
         pilot=record.pilot,
         starts=record.starts,
+        cores=cores,
         submitted=record.submitted,
         started=record.started,
         finished=record.finished,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 
 import click
@@ -21,11 +22,16 @@ def storage(context: click.Context, as_json: bool) -> None:
     access = connect().storage()
     row = {
         "endpoint": access.endpoint,
-        "url": f"s3://{access.bucket}/{access.prefix}".rstrip("/"),
         "region": access.region,
+        "bucket": access.bucket,
+        "prefix": access.prefix,
+        "url": f"s3://{access.bucket}/{access.prefix}".rstrip("/"),
         "credentials_expire": access.expires.isoformat(),
     }
-    show([row], list(row), as_json=as_json)
+    if as_json:
+        click.echo(json.dumps(row, indent=2))
+    else:
+        show([row], ["endpoint", "url", "credentials_expire"], as_json=False)
 
 
 @storage.command()
