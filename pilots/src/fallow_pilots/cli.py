@@ -22,13 +22,11 @@ from fallow_pilots.loop import AlreadyRunningError, only_one, repeat
 from fallow_pilots.outcome import printable
 from fallow_pilots.policy import policy_path
 from fallow_pilots.record import PilotRecord
-from fallow_pilots.stopping import Progress, Stopper
+from fallow_pilots.stopping import Progress, Stopper, eviction_s
 from fallow_pilots.units import cron_line, systemd_unit
 
 log = logging.getLogger(__name__)
 
-NOW_S = 20.0
-"""What `--now` leaves a pilot to give its work back."""
 LOG_TAIL_BYTES = 64_000
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -218,7 +216,7 @@ def drain(pilots: tuple[str, ...], policy_file: Path | None) -> None:
     """Let pilots finish what they run and leave, without waiting; none named: all, and start no more."""
     centre = _open(policy_file)
     chosen = _halt(centre, pilots, OfferState.DRAINING)
-    left = Stopper(centre.launcher.look, centre.batch, centre.store).drain(chosen)
+    left = _stopper(centre).drain(chosen)
     click.echo(f"{len(left)} pilots were asked to leave; see `fallow pilot list`.")
     _publish(centre)
 
@@ -226,7 +224,7 @@ def drain(pilots: tuple[str, ...], policy_file: Path | None) -> None:
 @pilot.command()
 @some_pilots
 @with_policy
-@click.option("--now", is_flag=True, help=f"Give running work back at once: {NOW_S:.0f} s at most.")
+@click.option("--now", is_flag=True, help="Let running work go back to the queue at once.")
 @click.option(
     "--deadline",
     "deadline_s",
@@ -239,7 +237,6 @@ def withdraw(pilots: tuple[str, ...], policy_file: Path | None, now: bool, deadl
     """Take the capacity of pilots (none named: all, and start no more) back; returns when it is free."""
     centre = _open(policy_file)
     chosen = _halt(centre, pilots, OfferState.WITHDRAWN)
-    stopper = Stopper(centre.launcher.look, centre.batch, centre.store)
     last: list[Progress] = []
 
     def tell(progress: Progress) -> None:
@@ -247,9 +244,16 @@ def withdraw(pilots: tuple[str, ...], policy_file: Path | None, now: bool, deadl
             click.echo(f"{progress.elapsed_s:6.1f} s: {progress.running} running, {progress.queued} queued")
         last.append(progress)
 
-    took_s = stopper.until_gone(chosen, NOW_S if now else deadline_s, tell)
+    if now:
+        deadline_s = eviction_s(centre.policy.pilot.drain_grace_s)
+    took_s = _stopper(centre).until_gone(chosen, deadline_s, tell)
     click.echo(f"The capacity is free; it took {took_s:.1f} s.")
     _publish(centre)
+
+
+def _stopper(centre: Centre) -> Stopper:
+    evict_s = eviction_s(centre.policy.pilot.drain_grace_s)
+    return Stopper(centre.launcher.look, centre.batch, centre.store, evict_s)
 
 
 def _halt(centre: Centre, names: tuple[str, ...], state: OfferState) -> set[str] | None:

@@ -19,8 +19,6 @@ log = logging.getLogger(__name__)
 POLL_S = 1.0
 REPEAT_S = 15.0
 """A signal may be lost while a pilot starts, so it is sent again."""
-EVICT_S = 30.0
-"""Time between asking running pilots to give work back and removing them."""
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,16 @@ class Progress:
     elapsed_s: float
 
 
-def firmness(elapsed_s: float, deadline_s: float) -> Stop:
+def eviction_s(drain_grace_s: int) -> float:
+    """How long a pilot may take to give its work back: removed sooner, its jobs would wait for their lease."""
+    return min(60, drain_grace_s // 2) + 20.0
+
+
+def firmness(elapsed_s: float, deadline_s: float, evict_s: float) -> Stop:
     """How to ask a running pilot that is still there after `elapsed_s` of a withdrawal."""
     if elapsed_s >= deadline_s:
         return Stop.KILL
-    return Stop.EVICT if elapsed_s >= deadline_s - EVICT_S else Stop.DRAIN
+    return Stop.EVICT if elapsed_s >= deadline_s - evict_s else Stop.DRAIN
 
 
 class Stopper:
@@ -46,12 +49,14 @@ class Stopper:
         look: Brings the memory up to date; see `Launcher.look`.
         batch: The batch system.
         store: The launcher's memory.
+        evict_s: Time that a pilot is given to give its work back before it is removed.
     """
 
-    def __init__(self, look: Callable[[], View], batch: BatchSystem, store: Store) -> None:
+    def __init__(self, look: Callable[[], View], batch: BatchSystem, store: Store, evict_s: float) -> None:
         self._look = look
         self._batch = batch
         self._store = store
+        self._evict_s = evict_s
         self._asked: dict[str, tuple[Stop, float]] = {}
 
     def ask(self, chosen: Collection[str] | None, how: Stop) -> list[PilotRecord]:
@@ -108,7 +113,7 @@ class Stopper:
         while True:
             elapsed_s = time.monotonic() - begun
             try:
-                left = self.ask(chosen, firmness(elapsed_s, deadline_s))
+                left = self.ask(chosen, firmness(elapsed_s, deadline_s, self._evict_s))
             except NotAvailableError as error:
                 log.warning("%s Trying again.", error)
             else:

@@ -38,6 +38,13 @@ def test_an_unknown_name_is_refused_with_its_place(table_of: Table, table: str) 
     assert f"{table}.max_plots: Extra inputs" in refusal(table_of(**{table: {"max_plots": 1}}))
 
 
+def test_the_policy_shown_to_site_admins_is_valid(tmp_path: Path) -> None:
+    readme = Path(__file__).parents[3] / "pilots" / "README.md"
+    path = tmp_path / "policy.toml"
+    path.write_text(readme.read_text().split("```toml\n")[1].split("```")[0])
+    assert read_policy(path).when.queue_below == 10
+
+
 def documented(model: type[BaseModel]) -> Iterator[tuple[str, bool]]:
     for name, field in model.model_fields.items():
         yield f"{model.__name__}.{name}", bool(field.description)

@@ -13,7 +13,9 @@ from fallow_pilots.batch.model import Stop
 from fallow_pilots.credentials import Joining
 from fallow_pilots.halt import Halt, set_halt
 from fallow_pilots.launcher import KEPT, View
-from fallow_pilots.stopping import EVICT_S, Progress, Stopper, firmness
+from fallow_pilots.stopping import Progress, Stopper, eviction_s, firmness
+
+EVICT_S = 30.0
 
 if TYPE_CHECKING:
     from tests.pilots.launcher.conftest import TestCentre
@@ -27,7 +29,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def stopper(centre: TestCentre) -> Stopper:
     centre.launcher.cycle(60)
-    return Stopper(centre.launcher.look, centre.batch, centre.store)
+    return Stopper(centre.launcher.look, centre.batch, centre.store, EVICT_S)
 
 
 def signals(centre: TestCentre) -> list[list[str]]:
@@ -50,7 +52,7 @@ def test_running_pilots_are_asked_to_drain_and_gone_when_the_batch_system_says_s
 def test_queued_pilots_are_cancelled_and_not_drained(centre: TestCentre) -> None:
     centre.slurm.set(held=True)
     centre.launcher.cycle(60)
-    Stopper(centre.launcher.look, centre.batch, centre.store).until_gone(None, 600, quiet)
+    Stopper(centre.launcher.look, centre.batch, centre.store, EVICT_S).until_gone(None, 600, quiet)
     assert signals(centre) == [["cancel"]] * 3
 
 
@@ -73,7 +75,11 @@ def test_pilots_that_obey_nothing_are_removed_at_the_deadline(centre: TestCentre
     ],
 )
 def test_asking_grows_firmer_towards_the_deadline(elapsed_s: float, deadline_s: float, how: Stop) -> None:
-    assert firmness(elapsed_s, deadline_s) is how
+    assert firmness(elapsed_s, deadline_s, EVICT_S) is how
+
+
+def test_a_pilot_has_time_to_give_its_work_back_before_it_is_removed() -> None:
+    assert [eviction_s(grace_s) for grace_s in (5, 60, 3600)] == [22, 50, 80]
 
 
 def test_a_drain_waits_for_a_pilot_that_is_just_being_submitted(centre: TestCentre, stopper: Stopper) -> None:
@@ -91,7 +97,7 @@ def test_a_drain_waits_for_a_pilot_that_is_just_being_submitted(centre: TestCent
         return centre.launcher.look()
 
     joining = Joining(None, None, None)
-    left = Stopper(look, centre.batch, centre.store).drain(None)
+    left = Stopper(look, centre.batch, centre.store, EVICT_S).drain(None)
     assert "alder-4" in {pilot.pilot for pilot in left}
     assert signals(centre) == [["USR1"]] * 4
 
@@ -133,7 +139,7 @@ def test_a_withdrawal_goes_on_when_the_batch_system_answers_again(
             centre.slurm.works()
         return look()
 
-    Stopper(looked, centre.batch, centre.store).until_gone(None, 600, quiet)  # type: ignore[arg-type]
+    Stopper(looked, centre.batch, centre.store, EVICT_S).until_gone(None, 600, quiet)  # type: ignore[arg-type]
     assert signals(centre) == [["USR1"]] * 3
 
 
