@@ -127,6 +127,15 @@ def test_resubmission_is_bounded_and_the_reason_told(backend: Backend, queue: Me
     )
 
 
+def test_long_waits_do_not_use_up_the_resubmissions(backend: Backend, queue: MemoryQueue, add: Any) -> None:
+    add(1)
+    for number in range(1, 6):
+        assert backend.poll() + backend.poll() == []
+        key = f"{number:06d}"
+        queue.change(key, state=JobState.FINISHED, exit_code=76, submitted=0, finished=7200)
+    assert backend.active == 1
+
+
 def test_a_container_that_did_not_start_spends_no_retry_of_the_rule(
     backend: Backend, queue: MemoryQueue, add: Any
 ) -> None:

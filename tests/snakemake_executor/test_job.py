@@ -123,7 +123,7 @@ def test_an_image_is_found_under_the_name_that_the_rule_uses(node: Node, tmp_pat
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
-        ({"expires": time.time() - 1}, "credentials expired"),
+        ({"files": {"home": "x"}}, "cannot be prepared"),
         ({"links": {"x.sif": "/fallow/images/absent.sif"}}, "absent.sif is not there"),
     ],
 )
@@ -133,6 +133,12 @@ def test_a_job_that_cannot_be_set_up_asks_to_run_elsewhere(
     done = node.run(**changes)
     assert done.returncode == 75
     assert why in done.stderr.splitlines()[-1]
+
+
+def test_a_job_that_waited_longer_than_its_credentials_says_so(node: Node) -> None:
+    done = node.run(expires=time.time() - 1)
+    assert done.returncode == 76
+    assert "credentials expired" in done.stderr
 
 
 def test_a_job_without_its_description_asks_to_run_elsewhere(node: Node) -> None:

@@ -68,3 +68,9 @@ def test_the_wrappers_own_words_are_the_reason_of_a_job_it_gave_up() -> None:
 def test_without_its_output_a_failed_job_stays_failed() -> None:
     record = a_record(state=JobState.FINISHED, exit_code=1)
     assert reconsider(judge(record), record, None).verdict is Verdict.FAILED
+
+
+@pytest.mark.parametrize(("finished", "counted"), [(105, True), (9000, False)])
+def test_credentials_that_expired_in_a_long_wait_are_nobodys_failure(finished: int, counted: bool) -> None:
+    judgement = judge(a_record(state=JobState.FINISHED, exit_code=76, submitted=100, finished=finished))
+    assert (judgement.verdict, judgement.counted) == (Verdict.LOST, counted)

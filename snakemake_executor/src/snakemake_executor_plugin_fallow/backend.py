@@ -219,8 +219,11 @@ class Backend:
         if record is not None and record.state is JobState.FINISHED and not record.succeeded:
             files = self._fetch(entry)
             judgement = reconsider(judgement, record, _text(files[1]) if files else None)
-        if judgement.verdict is Verdict.LOST and entry.losses < self._resubmissions:
+        if judgement.verdict is Verdict.LOST and not (
+            judgement.counted and entry.losses >= self._resubmissions
+        ):
             self._note(entry, record, "lost", judgement.reason)
+            entry.losses += judgement.counted
             self._again(entry, judgement.reason)
             return None
         with self._lock:
@@ -236,7 +239,6 @@ class Backend:
         lost, old = entry.job, entry.spec.key
         with self._lock:
             self._entries.pop(old, None)
-            entry.losses += 1
             entry.job = None
             entry.since = self._clock()
             entry.spec = entry.spec.model_copy(update={"key": self.key()})

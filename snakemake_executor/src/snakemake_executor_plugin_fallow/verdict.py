@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fallow.queue import JobRecord, JobState
 
 EXIT_INFRASTRUCTURE = 75
-"""Exit code with which our wrapper says: the rule never ran, try elsewhere."""
+"""Exit code with which our script says: the rule never ran, try elsewhere."""
+EXIT_EXPIRED = 76
+"""Exit code with which our script says: the job waited longer than its credentials were good for."""
 
 STARTED = "fallow-job: started"
-"""What our wrapper writes to stderr first: the container came up."""
+"""What our script writes to stderr first: the container came up."""
 
+_SHORT_WAIT_S = 600
 _OUT_OF_RESOURCES = 34
 _HELD_BY_OWNER = 1
 _HELD_BY_POLICY = frozenset({3, 5, 26, 27})
@@ -35,6 +38,8 @@ class Judgement:
 
     verdict: Verdict
     reason: str = ""
+    counted: bool = True
+    """Whether a loss counts against the bound on resubmissions; waiting for long is nobody's failure."""
 
 
 def judge(record: JobRecord | None) -> Judgement:
@@ -56,8 +61,8 @@ def reconsider(judgement: Judgement, record: JobRecord, stderr: str | None) -> J
         return judgement
     lines = [line.strip() for line in stderr.splitlines() if line.strip()]
     last = lines[-1] if lines else "it wrote nothing"
-    if record.exit_code == EXIT_INFRASTRUCTURE:
-        return Judgement(Verdict.LOST, last)
+    if record.exit_code in (EXIT_INFRASTRUCTURE, EXIT_EXPIRED):
+        return replace(judgement, reason=last)
     if record.exit_code is not None and STARTED not in stderr:
         return Judgement(Verdict.LOST, f"the container did not start: {last}")
     return judgement
@@ -68,6 +73,12 @@ def _finished(record: JobRecord) -> Judgement:
         return Judgement(Verdict.DONE)
     if record.exit_code == EXIT_INFRASTRUCTURE:
         return Judgement(Verdict.LOST, "the job could not be set up on its node")
+    if record.exit_code == EXIT_EXPIRED:
+        waited_s = (record.finished or 0) - (record.submitted or 0)
+        counted = (
+            waited_s < _SHORT_WAIT_S
+        )  # else a wrong clock on a node would have the job submitted for ever
+        return Judgement(Verdict.LOST, "the job's credentials expired while it waited", counted)
     if record.exit_signal is not None:
         return Judgement(Verdict.FAILED, f"the job was ended by signal {record.exit_signal}")
     return Judgement(Verdict.FAILED, f"the job ended with exit code {record.exit_code}")

@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 STARTED = "started"
 EXIT_INFRASTRUCTURE = 75
+EXIT_EXPIRED = 76
 FETCH_ATTEMPTS = 4
 S3_SETTINGS = {
     "endpoint_url": "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL",
@@ -31,12 +32,12 @@ S3_SETTINGS = {
 
 
 def main() -> NoReturn:
-    """Prepare and run the job, or leave with `EXIT_INFRASTRUCTURE` where it never came to run."""
+    """Prepare and run the job, or leave with a code of ours where it never came to run."""
     say(STARTED)
     sandbox = Path(__file__).resolve().parent
     job = read(sandbox / "job.json")
     if job["expires"] is not None and time.time() > job["expires"]:
-        give_up("the S3 credentials expired while the job waited")
+        give_up("the S3 credentials expired while the job waited", EXIT_EXPIRED)
     work = sandbox / "work"
     try:
         private = prepare(work, job)
@@ -146,10 +147,10 @@ def say(text: str) -> None:
     print(f"fallow-job: {text}", file=sys.stderr, flush=True)  # noqa: T201
 
 
-def give_up(why: str) -> NoReturn:
-    """Leave with the exit code that has the job run elsewhere."""
+def give_up(why: str, code: int = EXIT_INFRASTRUCTURE) -> NoReturn:
+    """Leave with an exit code that has the job submitted again."""
     say(why)
-    sys.exit(EXIT_INFRASTRUCTURE)
+    sys.exit(code)
 
 
 if __name__ == "__main__":
