@@ -273,6 +273,7 @@ def _policy(spec: PilotSpec) -> "dict[str, str]":
 
 def _isolation(layout: Layout) -> "dict[str, str]":
     return {
+        "STARTER": str(layout.starter),
         "SINGULARITY": str(layout.launcher),
         "SINGULARITY_JOB": "True",
         "SINGULARITY_IMAGE_EXPR": "TARGET.ContainerImage",

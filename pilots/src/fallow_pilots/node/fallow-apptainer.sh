@@ -1,6 +1,6 @@
 # Starts one payload in its container. HTCondor's starter runs this as the pilot's user, outside of the container,
 # with the job's environment: nothing from the job is trusted here. The lines above set the site's values:
-#   apptainer path execute libexec store verified entry check_sif home extra_binds procs_user procs_job fetch()
+#   apptainer path execute libexec store verified entry check_sif home extra_binds procs_user procs_job requests
 # Only words that HTCondor is known to pass are accepted; what the payload sees is decided below, not by them.
 set -fu
 PATH=$path
@@ -89,9 +89,16 @@ stored() {
     seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
     known=''
     [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
-    if [ "$seen" != "$known" ]; then
-        fetch "$1" || refuse "the image sha256:$1 cannot be had here"
-    fi
+    [ "$seen" != "$known" ] || return 0
+    # The pilot holds the token and fetches; it takes the request away when it is done.
+    : >"$requests/$1"
+    while [ -e "$requests/$1" ]; do
+        sleep 0.2
+    done
+    known=''
+    [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
+    seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
+    [ "$seen" = "$known" ] || refuse "the image sha256:$1 cannot be had here"
 }
 
 digest=${image#/fallow/images/sha256-}

@@ -1,6 +1,6 @@
-"""Fetches one image for the launcher script: `python -m fallow_pilots.node.fetch SPEC VERIFIED DIGEST`.
+"""Fetches one image that a payload waits for: `python -m fallow_pilots.node.fetch SPEC VERIFIED DIGEST`.
 
-Runs outside of the container as the pilot's user, on a miss only, and marks the image as checked on this node.
+A process of its own on a miss, so that the pilot goes on meanwhile and stays small.
 """
 
 from __future__ import annotations

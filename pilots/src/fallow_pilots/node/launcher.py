@@ -1,7 +1,9 @@
-"""Writes the program that HTCondor starts as Apptainer: our script with this pilot's values before it."""
+"""Writes the programs that HTCondor starts: our Apptainer with this pilot's values before it, and our starter."""
 
 from __future__ import annotations
 
+import json
+import os
 import shlex
 import sys
 from dataclasses import dataclass
@@ -9,9 +11,16 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Tuple
 
+from fallow_pilots.node import jail
 from fallow_pilots.node.layout import Layout
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
+
+SYSTEM = (
+    "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/proc", "/sys", "/dev", "/cvmfs",
+    "/var/lib/apptainer", "/var/apptainer", "/var/lib/sss",
+)  # fmt: skip
+"""What every node has of programs, devices and names; no place of users' files."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +33,8 @@ class Values:
 
     apptainer: Path
     libexec: Path
+    starter: Path
     store: Path
-    spec: Path
     check_image: Path
     binds: Tuple[str, ...]
     user_processes: int
@@ -40,6 +49,7 @@ def text(layout: Layout, values: Values) -> str:
         "libexec": str(values.libexec),
         "store": str(values.store),
         "verified": str(layout.verified),
+        "requests": str(layout.requests),
         "entry": str(layout.payload_entry),
         "check_sif": str(values.check_image),
         "home": str(layout.root / "home"),
@@ -48,18 +58,37 @@ def text(layout: Layout, values: Values) -> str:
         "procs_job": str(values.job_processes),
         "path": SYSTEM_PATH,
     }
-    fetch = shlex.join(
-        [sys.executable, "-I", "-m", "fallow_pilots.node.fetch", str(values.spec), str(layout.verified)]
-    )
     head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in names.items())
-    log = shlex.quote(str(layout.logs / "images"))
-    return f'#!/bin/sh\n{head}fetch() {{ {fetch} "$1" </dev/null >>{log} 2>&1; }}\n\n{_shipped("fallow-apptainer.sh")}'
+    return f"#!/bin/sh\n{head}\n{_shipped('fallow-apptainer.sh')}"
+
+
+def jail_plan(layout: Layout, values: Values) -> "dict[str, object]":
+    """What a starter sees of the node; see `jail.main`.
+
+    Of the file systems that the pilot's user can read only the centre's images are shown, and the programs that it needs.
+    """
+    needed = [values.apptainer.resolve().parent.parent, values.starter.parent.parent, values.libexec]
+    resolver = Path("/etc/resolv.conf").resolve().parent
+    shown = [Path(name) for name in SYSTEM] + [resolver, *needed, values.store, layout.root]
+    return {
+        "root": str(layout.root / "jail"),
+        # Shorter paths first: what lies below one that is shown already is there.
+        "shown": [str(path) for path in sorted(set(shown), key=lambda path: len(path.parts)) if os.path.lexists(path)],
+        "writable": [str(layout.root / name) for name in ("log", "run", "spool", "requests")],
+        "execute": str(layout.execute),
+        "hidden": [str(layout.tokens)],
+        "read_only": [str(layout.root)],
+    }
 
 
 def write(layout: Layout, values: Values) -> None:
     """Put the script and the payload's entry into the pilot's directory."""
     layout.launcher.write_text(text(layout, values), encoding="utf-8")
     layout.launcher.chmod(0o700)
+    command = [sys.executable, "-I", "-S", jail.__file__, str(layout.jail_plan), str(values.starter)]
+    layout.starter.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    layout.starter.chmod(0o700)
+    layout.jail_plan.write_text(json.dumps(jail_plan(layout, values)), encoding="utf-8")
     layout.payload_entry.write_text(_shipped("fallow-payload.sh"), encoding="utf-8")
     layout.payload_entry.chmod(0o755)
 

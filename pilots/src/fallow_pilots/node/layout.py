@@ -63,13 +63,28 @@ class Layout:
         return self.root / "bin" / "fallow-payload"
 
     @property
+    def starter(self) -> Path:
+        """The program that HTCondor starts as its starter."""
+        return self.root / "bin" / "fallow-starter"
+
+    @property
+    def jail_plan(self) -> Path:
+        """What a starter may see; read by `jail`."""
+        return self.root / "bin" / "jail.json"
+
+    @property
+    def requests(self) -> Path:
+        """One empty file per image that a payload waits for."""
+        return self.root / "requests"
+
+    @property
     def verified(self) -> Path:
         """One mark per image whose digest this pilot has checked."""
         return self.root / "verified"
 
     def make(self) -> None:
         """Create every directory, 0700."""
-        for name in ("config.d", "execute", "tokens", "passwords", "log", "bin", "verified", "spool", "run", "home"):
+        for name in ("bin", "config.d", "execute", "home", "jail", "log", "passwords", "requests", "run", "spool", "tokens", "verified"):
             (self.root / name).mkdir(mode=0o700)
 
 

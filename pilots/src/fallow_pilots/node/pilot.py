@@ -15,6 +15,7 @@ from fallow.errors import FallowError, NotAvailableError
 from fallow.files import write_private
 from fallow_pilots.node import checks, condor, history, isolation, launcher, layout, processes
 from fallow_pilots.node.clock import end_of_allocation
+from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.lifecycle import Asked, End, Phase, Situation, next_phase, verdict
 from fallow_pilots.node.pool import Pool
 from fallow_pilots.node.signals import Signals
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 TOKEN_WAIT_S = 120.0
 """How long a pilot waits for a valid token before it gives up."""
-TICK_S = 1.0
+TICK_S = 0.5
 TOKEN_EVERY_S = 30.0
 SEEN_EVERY_S = 15.0
 CLEANUP_S = 10.0
@@ -115,7 +116,7 @@ def prepare(spec: PilotSpec, place: layout.Layout) -> Prepared:
     return Prepared(programs, apptainer, image, node)
 
 
-def configure(spec: PilotSpec, spec_path: Path, place: layout.Layout, ready: Prepared, until: float) -> None:
+def configure(spec: PilotSpec, place: layout.Layout, ready: Prepared, until: float) -> None:
     """Write HTCondor's configuration and our launcher into the pilot's directory."""
     values = condor.settings(spec, place, ready.programs, ready.node, int(until))
     place.config.write_text(condor.render(values), encoding="utf-8")
@@ -127,7 +128,7 @@ def configure(spec: PilotSpec, spec_path: Path, place: layout.Layout, ready: Pre
             apptainer=ready.apptainer,
             libexec=ready.programs.libexec,
             store=spec.image_store_dir,
-            spec=spec_path,
+            starter=ready.programs.sbin / "condor_starter",
             check_image=ready.image,
             binds=_binds(spec),
             user_processes=user_processes,
@@ -146,16 +147,18 @@ def _live(
             return Code.ASKED_TO_STOP, "The pilot was asked to stop before it joined the pool.", []
         return Code.HUB_BROKEN, f"No valid token came to {spec.token_file}: look at the launcher.", []
     until = end_of_allocation(started, spec.walltime_s, os.environ) - spec.drain_grace_s
-    configure(spec, spec_path, place, ready, until)
+    configure(spec, place, ready, until)
     pool = Pool(place, ready.programs)
     pool.start()
-    end = _supervise(spec, pool, token, signals, until)
+    end = _supervise(spec, pool, token, ImageRequests(place, spec_path), signals, until)
     runs = history.read(place.logs / "history")
     code, reason = verdict(End(jobs_run=sum(run.finished for run in runs), **end))
     return code, reason, runs
 
 
-def _supervise(spec: PilotSpec, pool: Pool, token: TokenCopy, signals: Signals, until: float) -> "dict[str, object]":
+def _supervise(
+    spec: PilotSpec, pool: Pool, token: TokenCopy, images: ImageRequests, signals: Signals, until: float
+) -> "dict[str, object]":
     """Watch over the pool until HTCondor has ended."""
     phase, since = Phase.WORKING, time.monotonic()
     token_due = seen_due = 0.0
@@ -163,6 +166,7 @@ def _supervise(spec: PilotSpec, pool: Pool, token: TokenCopy, signals: Signals, 
     evict_s = min(60, max(1, spec.drain_grace_s // 2)) + 15.0
     while pool.ended() is None:
         signals.wait(TICK_S)
+        images.look()
         now = time.time()
         if now >= token_due:
             valid, token_due = token.refresh(now), now + TOKEN_EVERY_S

@@ -1,0 +1,56 @@
+"""Images that payloads wait for: their launchers leave a file each, the pilot fetches and takes the file away."""
+
+from __future__ import annotations
+
+import logging
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict
+
+from fallow_pilots.node.layout import Layout
+
+log = logging.getLogger(__name__)
+
+MOST_AT_ONCE = 4
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class ImageRequests:
+    """Runs one process for each image that is asked for.
+
+    A request that vanishes without a mark of the image tells the launcher that it could not be had.
+
+    Args:
+        layout: The pilot's directory.
+        spec_path: The pilot's specification.
+    """
+
+    def __init__(self, layout: Layout, spec_path: Path) -> None:
+        self._layout = layout
+        self._spec_path = spec_path
+        self._running: Dict[str, "subprocess.Popen[bytes]"] = {}
+
+    def look(self) -> None:
+        """Answer what has been fetched, start what has been asked for."""
+        for digest, process in list(self._running.items()):
+            if process.poll() is not None:
+                del self._running[digest]
+                (self._layout.requests / digest).unlink(missing_ok=True)
+        for request in self._layout.requests.iterdir():
+            if request.name in self._running or len(self._running) >= MOST_AT_ONCE:
+                continue
+            if _DIGEST.fullmatch(request.name):
+                self._running[request.name] = self._fetch(request.name)
+            else:
+                log.warning("a request for an image has no digest for a name and is dropped")
+                request.unlink(missing_ok=True)
+
+    def _fetch(self, digest: str) -> "subprocess.Popen[bytes]":
+        log.info("image sha256:%s is asked for", digest)
+        return subprocess.Popen(
+            [sys.executable, "-m", "fallow_pilots.node.fetch", self._spec_path, self._layout.verified, digest],
+            stdin=subprocess.DEVNULL,
+        )
