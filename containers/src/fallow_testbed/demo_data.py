@@ -53,7 +53,12 @@ def run_here(
     images.ensure(["worker-base", "analysis"])
     image = (directory / "analysis.sif").resolve()
     argv = ["snakemake", "--directory", "/demo", "--snakefile", "/demo/Snakefile", "--cores", str(cores)]
-    argv += ["--software-deployment-method", "apptainer", "--apptainer-args", f"--userns --bind {image.parent}"]
+    argv += [
+        "--software-deployment-method",
+        "apptainer",
+        "--apptainer-args",
+        f"--userns --bind {image.parent}",
+    ]
     argv += ["--nolock", "--show-failed-logs", *targets]
     with tempfile.TemporaryDirectory() as scratch:
         line = inside(

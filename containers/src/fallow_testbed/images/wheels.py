@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import platform
 import re
 import shutil
@@ -42,9 +43,13 @@ def download(requirements: Path, into: Path, *, version: str, runner: Runner) ->
         runner: Runs pip.
 
     Raises:
-        NotAvailableError: The package index does not answer.
+        NotAvailableError: The package index does not answer, or this Python has no pip.
         FallowError: A package or hash does not fit.
     """
+    if importlib.util.find_spec("pip") is None:
+        raise NotAvailableError(
+            f"{sys.executable} has no pip.", remedy=f"Run `{sys.executable} -m ensurepip`, then try again."
+        )
     argv = [
         sys.executable,
         "-m",
