@@ -97,6 +97,7 @@ class Launcher:
         self._publish = publish
         self._clock = clock
         self._layout = Layout(policy)
+        self._said = ""
 
     def look(self) -> View:
         """What is: the memory, brought up to date with the batch system and the outcomes left."""
@@ -173,9 +174,9 @@ class Launcher:
         )
         self._store.remember(CYCLE, json.dumps(asdict(report)))
         self._forget_old()
-        log.info(
-            "launched %s, active %s, limited by %s: %s", launched, report.active, report.clause, report.reason
-        )
+        said = f"launched {launched}, active {report.active}, limited by {report.clause}: {report.reason}"
+        log.log(logging.DEBUG if said == self._said else logging.INFO, "%s", said)
+        self._said = said
         return report
 
     def offer(self, view: View, decision: Decision, interval_s: float) -> Offer:
