@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -27,9 +28,8 @@ _NEVER = [
     "/usr/share/lintian/*",
 ]
 _UNREACHABLE = re.compile(
-    r"Could not (resolve|connect)|Temporary failure|Connection (refused|timed out|failed)|Unable to connect|"
-    r"Network is unreachable|No route to host|Could not handshake|certificate verification failed|"
-    r"(Failed to fetch|Err:\d+).*",
+    r"(Could not (resolve|connect|handshake)|Temporary failure|Connection (refused|timed out|failed)|"
+    r"Unable to connect|Network is unreachable|No route to host|Certificate verification failed).*",
     re.IGNORECASE,
 )
 _OF_APT = [
@@ -75,7 +75,7 @@ def command(debian: Debian, tree: Path, mirror: Mirror, options: Path, preferenc
     excluded = [f"--dpkgopt=path-exclude={pattern}" for pattern in [*_NEVER, *debian.exclude]]
     pins = [
         '--setup-hook=mkdir -p "$1/etc/apt/preferences.d"',
-        f"--setup-hook=upload {preferences} /etc/apt/preferences.d/fallow",
+        f"--setup-hook=upload {shlex.quote(str(preferences))} /etc/apt/preferences.d/fallow",
     ]
     return [
         "mmdebstrap",
@@ -96,10 +96,10 @@ def command(debian: Debian, tree: Path, mirror: Mirror, options: Path, preferenc
 def explain(output: str, mirror: str, log: Path) -> FallowError:
     """Turn what mmdebstrap said into one sentence."""
     lines = [line.strip() for line in output.splitlines()]
-    if any(_UNREACHABLE.search(line) for line in lines):
-        reason = next(line for line in lines if _UNREACHABLE.search(line))
+    unreachable = _UNREACHABLE.search(output)
+    if unreachable:
         return NotAvailableError(
-            f"The Debian mirror {mirror} does not answer: {reason[:200]}.",
+            f"The Debian mirror {mirror} does not answer: {unreachable[0].rstrip('.')}.",
             remedy="Check the network and apt's configuration, then run the command again.",
         )
     if any("No space left" in line for line in lines):
