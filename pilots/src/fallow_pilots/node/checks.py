@@ -102,7 +102,9 @@ def find_program(name: str) -> Path:
     path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
     found = shutil.which(name, path=path)
     if found is None:
-        raise NotAvailableError(f"The node has no {name}.", remedy=f"Install it, or put it on the pilots' PATH.")
+        raise NotAvailableError(
+            f"The node has no {name}.", remedy=f"Install it, or put it on the pilots' PATH."
+        )
     return Path(found)
 
 
@@ -114,7 +116,11 @@ def find_htcondor() -> Programs:
     """
     master = find_program("condor_master").resolve()
     release = master.parent.parent
-    for libexec in (release / "libexec" / "condor", release / "libexec", release / "lib" / "condor" / "libexec"):
+    for libexec in (
+        release / "libexec" / "condor",
+        release / "libexec",
+        release / "lib" / "condor" / "libexec",
+    ):
         if (libexec / "condor_container_launcher.sh").exists():
             break
     else:
@@ -127,7 +133,8 @@ def find_htcondor() -> Programs:
         oldest = ".".join(map(str, OLDEST_HTCONDOR))
         shown = ".".join(map(str, number)) if number else "an unknown version"
         raise NotAvailableError(
-            f"HTCondor at {master} is {shown}.", remedy=f"Install {oldest} or later: older ones let payloads out."
+            f"HTCondor at {master} is {shown}.",
+            remedy=f"Install {oldest} or later: older ones let payloads out.",
         )
     return Programs(sbin=master.parent, libexec=libexec)
 

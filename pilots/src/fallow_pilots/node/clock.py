@@ -19,7 +19,12 @@ def end_of_allocation(started: float, walltime_s: int, environment: Mapping[str,
         environment: The batch job's environment.
     """
     said = [environment.get(name, "") for name in STEPS]
-    return min([started + walltime_s, *(float(moment) for moment in said if moment.isdigit() and float(moment) > started)])
+    return min(
+        [
+            started + walltime_s,
+            *(float(moment) for moment in said if moment.isdigit() and float(moment) > started),
+        ]
+    )
 
 
 def skew_s(header: Optional[str], before: float, after: float) -> Optional[float]:

@@ -18,14 +18,6 @@ Value = Union[bool, int, float, str]
 IMAGE = "^/fallow/images/sha256-[0-9a-f]{64}[.]sif$"
 """What `ContainerImage` of an admissible job looks like."""
 
-IMAGES = "^sha256:[0-9a-f]{64}( sha256:[0-9a-f]{64})*$"
-"""What `FallowImages` looks like."""
-
-LOADER_VARIABLES = (
-    "(^|[^A-Za-z0-9_])(LD_|GLIBC_|GCONV_|LOCPATH|MALLOC_|NLSPATH|RES_|HOSTALIASES|LOCALDOMAIN|BASH|ENV=|SHELLOPTS|PS4|IFS=)"
-)
-"""Variables that act on the dynamic loader or the shell of our launcher, which runs outside the container."""
-
 
 @dataclass(frozen=True)
 class Programs:
@@ -67,34 +59,21 @@ def literal(value: Value) -> str:
 
 
 def start_expression(spec: PilotSpec) -> str:
-    """START: the submit checks repeated here, so that not even the hub can have a pilot run anything else.
+    """START: what the hub's submit checks promise, asked again.
 
-    What differs from job to job is looked up by a name put together at run time: attributes that START names split the queue
-    into groups that are matched one by one.
+    It names few attributes, as each splits the queue into groups that are matched one by one; the rest is for the hook.
     """
-    environment = '(eval(strcat("TARGET.", "Environment")) ?: "")'
-    unquoted = f"replaceAll(\"'\", {environment}, \"\")"
-    images = 'eval(strcat("TARGET.", "FallowImages"))'
+    image = IMAGE.replace("$", "$(DOLLAR)")
     clauses = [
         "$(FALLOW_ACCEPT)",
-        f'{_matches(IMAGE, "TARGET.ContainerImage")} =?= True',
+        f'regexp("{image}", TARGET.ContainerImage) =?= True',
         "TARGET.JobUniverse == 5",
         "isUndefined(TARGET.PreCmd) && isUndefined(TARGET.PostCmd)",
-        "isUndefined(TARGET.TransferPlugins) && isUndefined(TARGET.HookKeyword)",
-        "isUndefined(TARGET.ContainerTargetDir) && isUndefined(TARGET.JobMountUnderScratch)",
-        "isUndefined(TARGET.Env)",
-        f"{_matches(LOADER_VARIABLES, unquoted, 'i')} =?= False",
-        f"isUndefined({images}) || {_matches(IMAGES, images)} =?= True",
         "isInteger(TARGET.FallowWalltime) && TARGET.FallowWalltime > 0",
         "TARGET.FallowWalltime <= MY.FallowUntil - time()",
         *spec.conditions,
     ]
     return " && ".join(f"({clause})" for clause in clauses)
-
-
-def _matches(pattern: str, expression: str, options: str = "") -> str:
-    escaped = pattern.replace("$", "$(DOLLAR)")
-    return f'regexp("{escaped}", {expression}, "{options}")'
 
 
 def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, until: int) -> "dict[str, str]":
@@ -220,7 +199,11 @@ def _security(spec: PilotSpec, layout: Layout) -> "dict[str, str]":
 
 
 def _resources(spec: PilotSpec, node: Node) -> "dict[str, str]":
-    gpus = {"STARTD_DETECT_GPUS": "-properties", "SLOT_TYPE_1_GPUS": "100%"} if node.has_gpus else {"STARTD_DETECT_GPUS": ""}
+    gpus = (
+        {"STARTD_DETECT_GPUS": "-properties", "SLOT_TYPE_1_GPUS": "100%"}
+        if node.has_gpus
+        else {"STARTD_DETECT_GPUS": ""}
+    )
     return {
         "NUM_CPUS": str(spec.cores),
         "MEMORY": str(spec.memory_mb),
@@ -298,7 +281,9 @@ def _isolation(layout: Layout) -> "dict[str, str]":
         "USE_PID_NAMESPACES": "False",
         "STARTER_ALLOW_JOB_PRE_AND_POST_CMD": "False",
         "STARTER_DISABLE_USER_SUPPLIED_TRANSFER_PLUGINS": "True",
-        "STARTER_JOB_HOOK_KEYWORD": "",
+        # The one hook is ours; the job cannot name another.
+        "STARTER_JOB_HOOK_KEYWORD": "FALLOW",
+        "FALLOW_HOOK_PREPARE_JOB": str(layout.hook),
         "STARTD_JOB_HOOK_KEYWORD": "",
         "STARTER_DEFAULT_JOB_HOOK_KEYWORD": "",
         "STARTER_JOB_ENVIRONMENT": "",

@@ -101,12 +101,6 @@ stored() {
     [ "$seen" = "$known" ] || refuse "the image sha256:$1 cannot be had here"
 }
 
-digest=${image#/fallow/images/sha256-}
-digest=${digest%.sif}
-[ "$image" = "/fallow/images/sha256-$digest.sif" ] || refuse "the image is not named by its digest"
-stored "$digest"
-main=$file
-
 case $workdir in
 "$execute"/dir_*/../* | *..* | *:* | *,*) refuse "the scratch directory is not one of ours" ;;
 "$execute"/dir_*) scratch=$workdir ;;
@@ -117,6 +111,22 @@ case $pwd_dir in
 *) refuse "the working directory is outside of the scratch directory" ;;
 esac
 [ "${home_dir:-$scratch}" = "$scratch" ] || refuse "the home directory is not the scratch directory"
+
+# fallow-admit found something that pilots do not allow. The job ends here, as if it had failed by itself: another
+# pilot would not take it either.
+case $images in
+refused-*)
+    : >"$scratch/.condor_container_launched"
+    printf 'fallow: this job was not started: pilots do not allow what it asks for (%s).\n' "${images#refused-}" >&2
+    exit 126
+    ;;
+esac
+
+digest=${image#/fallow/images/sha256-}
+digest=${digest%.sif}
+[ "$image" = "/fallow/images/sha256-$digest.sif" ] || refuse "the image is not named by its digest"
+stored "$digest"
+main=$file
 
 export APPTAINER_TMPDIR="$scratch" APPTAINER_CACHEDIR="$scratch"
 

@@ -58,7 +58,8 @@ class HubImages:
             ) as answer:
                 if answer.status_code != 200:
                     raise NotAvailableError(
-                        f"The store answered {answer.status_code} for the image sha256:{digest}.", retryable=True
+                        f"The store answered {answer.status_code} for the image sha256:{digest}.",
+                        retryable=True,
                     )
                 yield Source(found.bytes, answer.iter_content(CHUNK_BYTES))
         except requests.RequestException as error:

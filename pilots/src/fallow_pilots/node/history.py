@@ -57,4 +57,8 @@ def read(path: Path) -> List[Run]:
 def _run(numbers: Dict[str, float]) -> Run:
     wall_s = max(numbers.get("RemoteWallClockTime", 0.0), numbers.get("JobDuration", 0.0))
     code = numbers.get("ExitCode")
-    return Run(wall_s=wall_s, cores=int(numbers.get("CpusProvisioned", 1)), exit_code=None if code is None else int(code))
+    return Run(
+        wall_s=wall_s,
+        cores=int(numbers.get("CpusProvisioned", 1)),
+        exit_code=None if code is None else int(code),
+    )

@@ -51,6 +51,13 @@ class ImageRequests:
     def _fetch(self, digest: str) -> "subprocess.Popen[bytes]":
         log.info("image sha256:%s is asked for", digest)
         return subprocess.Popen(
-            [sys.executable, "-m", "fallow_pilots.node.fetch", self._spec_path, self._layout.verified, digest],
+            [
+                sys.executable,
+                "-m",
+                "fallow_pilots.node.fetch",
+                self._spec_path,
+                self._layout.verified,
+                digest,
+            ],
             stdin=subprocess.DEVNULL,
         )

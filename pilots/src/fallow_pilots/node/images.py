@@ -129,7 +129,9 @@ class ImageStore:
     @contextmanager
     def _locked(self, digest: str) -> Iterator[None]:
         """Hold the digest's lock, which the kernel frees when its holder dies, however it dies."""
-        descriptor = os.open(self._directory / f".{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        descriptor = os.open(
+            self._directory / f".{digest}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644
+        )
         try:
             if _lock(descriptor):
                 for stale in self._directory.glob(f".{digest}.*.part"):

@@ -25,7 +25,9 @@ def apptainer() -> Path:
     number = version(run([str(program), "--version"]).stdout)
     if number is None or number < OLDEST_APPTAINER:
         oldest = ".".join(map(str, OLDEST_APPTAINER))
-        raise NotAvailableError(f"{program} is too old or not Apptainer.", remedy=f"Install Apptainer {oldest} or later.")
+        raise NotAvailableError(
+            f"{program} is too old or not Apptainer.", remedy=f"Install Apptainer {oldest} or later."
+        )
     return program
 
 

@@ -23,7 +23,15 @@ MS_RDONLY, MS_NOSUID, MS_NODEV, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE = 1, 2, 4,
 MNT_DETACH = 2
 PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "ppc64le": 203}
 """Numbers of the system call that the C library has no function for."""
-KEPT_FLAGS = (os.ST_RDONLY, os.ST_NOSUID, os.ST_NODEV, os.ST_NOEXEC, os.ST_NOATIME, os.ST_NODIRATIME, os.ST_RELATIME)
+KEPT_FLAGS = (
+    os.ST_RDONLY,
+    os.ST_NOSUID,
+    os.ST_NODEV,
+    os.ST_NOEXEC,
+    os.ST_NOATIME,
+    os.ST_NODIRATIME,
+    os.ST_RELATIME,
+)
 """Flags of a mount that may not be dropped in a user namespace; their values are those of `mount`'s flags but the last's."""
 MS_RELATIME = 1 << 21
 OWN = "own-"
@@ -66,7 +74,7 @@ def main(arguments: List[str]) -> NoReturn:
 def _own_directory(execute: str) -> str:
     """Make this starter's directory, and remove those whose starters have ended."""
     for name in os.listdir(execute):
-        if name.startswith(OWN) and not os.path.exists(f"/proc/{name[len(OWN):]}"):
+        if name.startswith(OWN) and not os.path.exists(f"/proc/{name[len(OWN) :]}"):
             import shutil
 
             shutil.rmtree(os.path.join(execute, name), ignore_errors=True)
@@ -113,7 +121,9 @@ def _enter(root: str) -> None:
     _call("umount2", b".", MNT_DETACH)
 
 
-def _mount(source: "str | None", target: str, kind: "str | None", flags: int, data: "str | None" = None) -> None:
+def _mount(
+    source: "str | None", target: str, kind: "str | None", flags: int, data: "str | None" = None
+) -> None:
     encoded = [None if word is None else os.fsencode(word) for word in (source, target, kind, data)]
     if _libc.mount(encoded[0], encoded[1], encoded[2], ctypes.c_ulong(flags), encoded[3]) != 0:
         _fail(f"mount {source} at {target}")

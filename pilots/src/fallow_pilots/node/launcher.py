@@ -73,7 +73,11 @@ def jail_plan(layout: Layout, values: Values) -> "dict[str, object]":
     return {
         "root": str(layout.root / "jail"),
         # Shorter paths first: what lies below one that is shown already is there.
-        "shown": [str(path) for path in sorted(set(shown), key=lambda path: len(path.parts)) if os.path.lexists(path)],
+        "shown": [
+            str(path)
+            for path in sorted(set(shown), key=lambda path: len(path.parts))
+            if os.path.lexists(path)
+        ],
         "writable": [str(layout.root / name) for name in ("log", "run", "spool", "requests")],
         "execute": str(layout.execute),
         "hidden": [str(layout.tokens)],
@@ -89,8 +93,9 @@ def write(layout: Layout, values: Values) -> None:
     layout.starter.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
     layout.starter.chmod(0o700)
     layout.jail_plan.write_text(json.dumps(jail_plan(layout, values)), encoding="utf-8")
-    layout.payload_entry.write_text(_shipped("fallow-payload.sh"), encoding="utf-8")
-    layout.payload_entry.chmod(0o755)
+    for place, name in ((layout.payload_entry, "fallow-payload.sh"), (layout.hook, "fallow-admit.sh")):
+        place.write_text(_shipped(name), encoding="utf-8")
+        place.chmod(0o755)
 
 
 def _shipped(name: str) -> str:

@@ -68,6 +68,11 @@ class Layout:
         return self.root / "bin" / "fallow-starter"
 
     @property
+    def hook(self) -> Path:
+        """The program that looks at each job before it is started."""
+        return self.root / "bin" / "fallow-admit"
+
+    @property
     def jail_plan(self) -> Path:
         """What a starter may see; read by `jail`."""
         return self.root / "bin" / "jail.json"
@@ -84,7 +89,20 @@ class Layout:
 
     def make(self) -> None:
         """Create every directory, 0700."""
-        for name in ("bin", "config.d", "execute", "home", "jail", "log", "passwords", "requests", "run", "spool", "tokens", "verified"):
+        for name in (
+            "bin",
+            "config.d",
+            "execute",
+            "home",
+            "jail",
+            "log",
+            "passwords",
+            "requests",
+            "run",
+            "spool",
+            "tokens",
+            "verified",
+        ):
             (self.root / name).mkdir(mode=0o700)
 
 

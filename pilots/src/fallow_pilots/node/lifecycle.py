@@ -103,7 +103,10 @@ def verdict(end: End) -> Tuple[Code, str]:
     if end.jobs_run:
         return Code.WORK_DONE, f"The pilot ran {end.jobs_run} jobs."
     if end.denied:
-        return Code.BANNED, "The hub refused the pilot's token: ask the hub's operator whether the centre was revoked."
+        return (
+            Code.BANNED,
+            "The hub refused the pilot's token: ask the hub's operator whether the centre was revoked.",
+        )
     if not end.token_valid:
         return Code.HUB_BROKEN, "The pilot's token expired and no newer one came: look at the launcher."
     if end.master_status != 0 and end.phase is Phase.WORKING:
