@@ -222,6 +222,11 @@ class HubSettings(Settings):
         return sorted(centre.name for centre in self.centres)
 
     @property
+    def schedd_name(self) -> str:
+        """The queue's name in the pool; HTCondor leaves a name with `@` as it is."""
+        return f"queue@{self.host}"
+
+    @property
     def collector_address(self) -> str:
         """The collector as clients and pilots name it."""
         return f"{self.host}:{self.ports.collector}"

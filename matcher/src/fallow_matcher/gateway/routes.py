@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Body, Depends, FastAPI, Form, Path, Request, Response
+from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
 from fallow.messages import (
@@ -70,6 +71,11 @@ def healthz() -> Health:
     return Health()
 
 
+def openapi(request: Request) -> JSONResponse:
+    """The description of this interface."""
+    return JSONResponse(request.app.openapi())
+
+
 def federation(hub: Hub) -> Federation:
     """What this federation is: all that a client must know beyond this URL."""
     settings = hub.settings
@@ -77,7 +83,7 @@ def federation(hub: Hub) -> Federation:
         name=settings.name,
         trust_domain=settings.trust_domain,
         collector=settings.collector_address,
-        schedd=settings.host,
+        schedd=settings.schedd_name,
         s3_endpoint=settings.storage.endpoint,
         issuers=[
             Issuer(issuer=issuer.url, client_id=issuer.client_id, audience=settings.audiences[0])
@@ -175,6 +181,7 @@ def _who(caller: Caller) -> dict[str, object]:
 def install(app: FastAPI) -> None:
     """Add every route; the dependency of each says who may call it."""
     app.get("/healthz", dependencies=[_ANYBODY])(healthz)
+    app.get("/openapi.json", dependencies=[_ANYBODY], include_in_schema=False)(openapi)
     app.get("/v1/federation", dependencies=[_ANYBODY])(federation)
     app.post("/v1/token", dependencies=[_ANYBODY])(token)
     app.put("/v1/offers/{centre}", status_code=204)(put_offer)

@@ -43,6 +43,7 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         out=out,
         revoked=revocation.file_of(settings),
         host=settings.host,
+        schedd=settings.schedd_name,
         listen=settings.listen,
         collector_port=settings.ports.collector,
         queue_port=settings.ports.queue,
