@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -45,3 +46,20 @@ def test_prune_all_empties_the_cache(debian: Callable[[], int]) -> None:
     call("build")
     assert len(call("prune", "--all")) == 2
     assert call("list") == []
+
+
+def test_prune_keeps_what_a_running_testbed_has_mounted(debian: Callable[[], int], tmp_path: Path) -> None:
+    (row,) = call("build", "rootfs")
+    mountpoint = tmp_path / "root"
+    mountpoint.mkdir()
+    script = f"cd {mountpoint} && mount -t tmpfs x . && cd {mountpoint} && mkdir u w r"
+    script += (
+        f" && mount -t overlay x -o lowerdir={row['path']}/tree,upperdir=u,workdir=w r && echo up && read x"
+    )
+    argv = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as testbed:
+        assert testbed.stdout is not None
+        assert testbed.stdout.readline() == "up\n"
+        assert call("prune", "--all") == []
+        testbed.communicate("end\n")
+    assert len(call("prune", "--all")) == 1

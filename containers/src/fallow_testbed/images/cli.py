@@ -9,6 +9,7 @@ import click
 from fallow import output
 from fallow_testbed.images import builder
 from fallow_testbed.images.cache import Image
+from fallow_testbed.images.usage import in_use
 from fallow_testbed.progress import Progress
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -43,13 +44,18 @@ def list_images(as_json: bool) -> None:
 @click.option("--all", "everything", is_flag=True, help="Remove the current images too.")
 @json_option
 def prune(everything: bool, as_json: bool) -> None:
-    """Remove images that the source tree no longer defines. Take testbeds that use them down first."""
+    """Remove images that the source tree no longer defines; those that a running testbed uses stay."""
     found = builder().catalogue
     current = set() if everything else {found.digest(name) for name in found.definitions}
-    doomed = [image for image in found.cache.all() if image.digest not in current]
+    old = [image for image in found.cache.all() if image.digest not in current]
+    used = in_use(old)
+    doomed = [image for image in old if image.path not in used]
     for image in doomed:
         with found.cache.lock(image.name):
             found.cache.remove(image)
+    for image in old:
+        if image.path in used:
+            click.echo(f"kept {image.path.name}: a running testbed uses it", err=True)
     _show([_row(image) for image in doomed], as_json=as_json)
 
 

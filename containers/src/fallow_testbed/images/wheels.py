@@ -142,8 +142,8 @@ def install_parts(place: Place, names: Sequence[str], wheels: Path, *, python: s
 
 
 def compile_tree(place: Place, *, python: str) -> None:
-    """Compile the Python files of a tree; they are never compared with the source: images are read-only."""
-    patterns = ("usr/lib/python3*", "usr/local/lib/python3*", "opt/*")
+    """Compile the packages of a tree; they are never compared with the source: images are read-only."""
+    patterns = ("usr/local/lib/python3*", "opt/*")
     folders = [path for pattern in patterns for path in place.tree.glob(pattern) if path.is_dir()]
     argv = [python, "-m", "compileall", "-q", "-f", "-j", "2", "--invalidation-mode", "unchecked-hash"]
     argv += ["-s", "/build/tree", "-p", "/"]
