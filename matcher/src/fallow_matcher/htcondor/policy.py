@@ -123,8 +123,7 @@ def transform() -> str:
             "JOB_TRANSFORM_Fallow @=end",
             '  EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
             'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
-            f'  DEFAULT FallowWorkType "{DEFAULT_WORK_TYPE}"',
-            "  EVALSET FallowWorkType FallowWorkType",
+            f'  EVALSET FallowWorkType isUndefined(FallowWorkType) ? "{DEFAULT_WORK_TYPE}" : FallowWorkType',
             '  EVALSET AcctGroup strcat(FallowUserCentre, ".", FallowWorkType)',
             '  EVALSET AcctGroupUser regexps("^[^.]*[.](.*)$", Owner, "\\\\1")',
             '  EVALSET AccountingGroup strcat(AcctGroup, ".", AcctGroupUser)',
