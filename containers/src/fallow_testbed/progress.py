@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import Progress as Live
 from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 
 class Progress:
@@ -19,7 +20,7 @@ class Progress:
     """
 
     def __init__(self) -> None:
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = Console(stderr=True, highlight=False)
         self._lock = threading.Lock()
         self._live: Live | None = None
         self._steps = 0
@@ -34,7 +35,7 @@ class Progress:
 
     def note(self, text: str) -> None:
         """Say one line about what is being done."""
-        self._console.print(f"  {text}", markup=False)
+        self._console.print(f"  {text}", markup=False, soft_wrap=True)
 
     @contextmanager
     def _shown(self, text: str) -> Iterator[None]:
@@ -43,8 +44,15 @@ class Progress:
             return
         with self._lock:
             if self._live is None:
-                columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
-                self._live = Live(*columns, console=self._console, transient=True)
+                # The text is what gives way on a narrow terminal, not the time.
+                columns = (
+                    SpinnerColumn(table_column=Column(min_width=1)),
+                    TimeElapsedColumn(table_column=Column(min_width=7)),
+                    TextColumn(
+                        "{task.description}", table_column=Column(no_wrap=True, overflow="ellipsis", ratio=1)
+                    ),
+                )
+                self._live = Live(*columns, console=self._console, transient=True, expand=True)
                 self._live.start()
             live = self._live
             self._steps += 1
@@ -53,8 +61,10 @@ class Progress:
             yield
         finally:
             with self._lock:
-                live.remove_task(line)
                 self._steps -= 1
                 if self._steps == 0:
                     live.stop()
                     self._live = None
+                else:
+                    live.remove_task(line)
+                    live.refresh()

@@ -83,7 +83,13 @@ class Runner:
                 if self._stopped:
                     raise ProgramError("The build was stopped.", output="")
                 self._process = process = subprocess.Popen(
-                    tied, stdin=subprocess.DEVNULL, stdout=stream, stderr=subprocess.STDOUT, cwd=cwd, env=env
+                    tied,
+                    stdin=subprocess.DEVNULL,
+                    stdout=stream,
+                    stderr=subprocess.STDOUT,
+                    cwd=cwd,
+                    env=env,
+                    start_new_session=True,  # Ctrl-C reaches us alone, and we end the rest
                 )
             code = process.wait()
         if code != 0:
