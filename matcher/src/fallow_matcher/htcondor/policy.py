@@ -115,31 +115,44 @@ def requirements() -> list[Requirement]:
     ]
 
 
-def transform() -> str:
-    """The job transform that stamps what the authenticated identity says, over whatever the submitter wrote."""
-    return "\n".join(
-        [
-            "JOB_TRANSFORM_NAMES = Fallow",
-            "JOB_TRANSFORM_Fallow @=end",
-            '  EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
-            'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
-            f'  EVALSET FallowWorkType isUndefined(FallowWorkType) ? "{DEFAULT_WORK_TYPE}" : FallowWorkType',
-            '  EVALSET AcctGroup strcat(FallowUserCentre, ".", FallowWorkType)',
-            '  EVALSET AcctGroupUser regexps("^[^.]*[.](.*)$", Owner, "\\\\1")',
-            '  EVALSET AccountingGroup strcat(AcctGroup, ".", AcctGroupUser)',
-            "  SET NiceUser false",
-            "  SET JobNotification 0",
-            "  DELETE NotifyUser",
-            *(f"  EVALSET {name} {name}" for name in ("ContainerImage", "FallowImages", *PATHS)),
-            "@end",
-        ]
-    )
+LITERAL = ("ContainerImage", "FallowImages", *PATHS)
+"""Attributes that are evaluated once and written back, or removed where they have no value."""
+
+
+def transforms() -> str:
+    """The job transforms: what the authenticated identity says, over whatever the submitter wrote, and literals.
+
+    A transform ends at its first statement that has no value, so each attribute that may be absent has its own.
+    """
+    named = {"Fallow": _stamps()}
+    for name in LITERAL:
+        named[f"Value_{name}"] = [f"REQUIREMENTS !isUndefined({name})", f"EVALSET {name} {name}"]
+        named[f"None_{name}"] = [f"REQUIREMENTS isUndefined({name})", f"DELETE {name}"]
+    lines = [f"JOB_TRANSFORM_NAMES = {' '.join(named)}"]
+    for name, statements in named.items():
+        lines += [f"JOB_TRANSFORM_{name} @=end", *(f"  {statement}" for statement in statements), "@end"]
+    return "\n".join(lines)
+
+
+def _stamps() -> list[str]:
+    return [
+        "DELETE FallowUserCentre",
+        "SET NiceUser false",
+        "SET JobNotification 0",
+        "DELETE NotifyUser",
+        'EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
+        'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
+        f'EVALSET FallowWorkType isUndefined(FallowWorkType) ? "{DEFAULT_WORK_TYPE}" : FallowWorkType',
+        'EVALSET AcctGroup strcat(FallowUserCentre, ".", FallowWorkType)',
+        'EVALSET AcctGroupUser regexps("^[^.]*[.](.*)$", Owner, "\\\\1")',
+        'EVALSET AccountingGroup strcat(AcctGroup, ".", AcctGroupUser)',
+    ]
 
 
 def render() -> str:
     """The job policy as HTCondor configuration."""
     rules = requirements()
-    lines = [transform(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
+    lines = [transforms(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
     for rule in rules:
         lines += [
             f"SUBMIT_REQUIREMENT_{rule.name} = {rule.expression}",
