@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from fallow.errors import FallowError
@@ -33,7 +33,12 @@ def prepare(directory: Path, progress: Progress) -> None:
 
 
 def run_here(
-    directory: Path, targets: Sequence[str] = (), *, cores: int = 2, progress: Progress | None = None
+    directory: Path,
+    targets: Sequence[str] = (),
+    *,
+    cores: int = 2,
+    config: Mapping[str, int] | None = None,
+    progress: Progress | None = None,
 ) -> None:
     """Run the workflow of a prepared directory on this machine, its tools in containers.
 
@@ -43,6 +48,7 @@ def run_here(
         directory: A directory that `prepare` filled; gets `results/` and `logs/`.
         targets: Files to make; all when empty.
         cores: How many jobs run at once.
+        config: Values that win over those of config.yaml.
         progress: Says what is being built.
 
     Raises:
@@ -59,7 +65,9 @@ def run_here(
         "--apptainer-args",
         f"--userns --bind {image.parent}",
     ]
-    argv += ["--nolock", "--show-failed-logs", *targets]
+    argv += ["--nolock", "--show-failed-logs"]
+    argv += ["--config", *(f"{name}={value}" for name, value in config.items())] if config else []
+    argv += ["--", *targets]
     with tempfile.TemporaryDirectory() as scratch:
         line = inside(
             images.catalogue.layers("worker-base"),

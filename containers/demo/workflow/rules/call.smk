@@ -34,9 +34,9 @@ rule resample:
         mem_mb=500,
         runtime=10,
     params:
-        percent=f"{config['resampling']['percent']:02d}",
-        first=lambda wildcards: int(wildcards.batch) * config["resampling"]["replicates"] + 1,
-        last=lambda wildcards: (int(wildcards.batch) + 1) * config["resampling"]["replicates"],
+        percent=f"{config['percent']:02d}",
+        first=lambda wildcards: int(wildcards.batch) * config["replicates"] + 1,
+        last=lambda wildcards: (int(wildcards.batch) + 1) * config["replicates"],
     shell:
         "(for seed in $(seq {params.first} {params.last}); do"
         "   samtools view --no-PG -u -s $seed.{params.percent} {input.bam}"

@@ -14,7 +14,7 @@ rule support:
         mem_mb=500,
         runtime=5,
     params:
-        replicates=config["resampling"]["batches"] * config["resampling"]["replicates"],
+        replicates=config["batches"] * config["replicates"],
     script:
         "../scripts/support.py"
 
