@@ -121,6 +121,7 @@ def test_wheels_for_older_systems_are_accepted() -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
+        ("/usr/bin/python3: No module named pip", "failing-python has no pip. Run it with `-m ensurepip`"),
         (
             "WARNING: Retrying after connection broken by 'NewConnectionError(Failed to establish a new connection)'",
             "The Python package index does not answer.",

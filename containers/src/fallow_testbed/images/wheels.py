@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import platform
 import re
 import shutil
@@ -46,10 +45,6 @@ def download(requirements: Path, into: Path, *, version: str, runner: Runner) ->
         NotAvailableError: The package index does not answer, or this Python has no pip.
         FallowError: A package or hash does not fit.
     """
-    if importlib.util.find_spec("pip") is None:
-        raise NotAvailableError(
-            f"{sys.executable} has no pip.", remedy=f"Run `{sys.executable} -m ensurepip`, then try again."
-        )
     argv = [
         sys.executable,
         "-m",
@@ -179,6 +174,10 @@ def _install(place: Place, what: Sequence[str], wheels: Path, python: str, failu
 
 
 def _explain(error: ProgramError, failure: str, log: Path) -> FallowError:
+    if "No module named pip" in error.output:
+        return NotAvailableError(
+            f"{sys.executable} has no pip.", remedy="Run it with `-m ensurepip`, then try again."
+        )
     if _UNREACHABLE.search(error.output):
         return NotAvailableError(
             "The Python package index does not answer.",
