@@ -12,9 +12,9 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
 import requests
 
@@ -51,26 +51,28 @@ class Finding:
     capabilities: Mapping[str, Value] = field(default_factory=dict)
 
 
-def capabilities(findings: Sequence[Finding]) -> Dict[str, Value]:
+def capabilities(findings: Sequence[Finding]) -> dict[str, Value]:
     """All that the findings have to advertise."""
-    merged: Dict[str, Value] = {}
+    merged: dict[str, Value] = {}
     for finding in findings:
         merged.update(finding.capabilities)
     return merged
 
 
-def fatal(findings: Sequence[Finding]) -> List[Finding]:
+def fatal(findings: Sequence[Finding]) -> list[Finding]:
     """The findings that forbid taking payloads."""
     return [finding for finding in findings if finding.fatal and not finding.good]
 
 
-def version(text: str) -> Optional[Tuple[int, ...]]:
+def version(text: str) -> tuple[int, ...] | None:
     """The first dotted version number in a program's output."""
     found = re.search(r"\b(\d+)\.(\d+)\.(\d+)", text)
     return tuple(map(int, found.groups())) if found else None
 
 
-def run(argv: Sequence[str], timeout_s: float = COMMAND_S) -> "subprocess.CompletedProcess[str]":
+def run(
+    argv: Sequence[str], timeout_s: float = COMMAND_S, directory: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a program of the node with an environment of its own.
 
     Raises:
@@ -85,6 +87,7 @@ def run(argv: Sequence[str], timeout_s: float = COMMAND_S) -> "subprocess.Comple
             errors="replace",
             timeout=timeout_s,
             stdin=subprocess.DEVNULL,
+            cwd=directory,
             env={"PATH": os.defpath + ":/usr/sbin:/sbin", "HOME": "/nonexistent", "LC_ALL": "C"},
         )
     except subprocess.TimeoutExpired as error:
@@ -103,7 +106,7 @@ def find_program(name: str) -> Path:
     found = shutil.which(name, path=path)
     if found is None:
         raise NotAvailableError(
-            f"The node has no {name}.", remedy=f"Install it, or put it on the pilots' PATH."
+            f"The node has no {name}.", remedy="Install it, or put it on the pilots' PATH."
         )
     return Path(found)
 
@@ -196,7 +199,7 @@ def check_hub(spec: PilotSpec) -> Finding:
             capabilities={"FallowHubReachable": False},
         )
     ahead = skew_s(date, before, time.time())
-    found: Dict[str, Value] = {"FallowHubReachable": True}
+    found: dict[str, Value] = {"FallowHubReachable": True}
     if ahead is None:
         return Finding("hub", True, f"The gateway {spec.hub} answers, but tells no time.", capabilities=found)
     found["FallowClockSkew"] = round(ahead, 1)

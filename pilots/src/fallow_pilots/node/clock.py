@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Mapping, Optional
 
 STEPS = ("SLURM_JOB_END_TIME",)
 """Variables in which batch systems tell a job the unix time of its end."""
@@ -27,7 +27,7 @@ def end_of_allocation(started: float, walltime_s: int, environment: Mapping[str,
     )
 
 
-def skew_s(header: Optional[str], before: float, after: float) -> Optional[float]:
+def skew_s(header: str | None, before: float, after: float) -> float | None:
     """Seconds by which this clock is ahead of the one that wrote an HTTP `Date` header, 0 within its precision.
 
     Args:

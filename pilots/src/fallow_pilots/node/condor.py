@@ -6,9 +6,10 @@ match to them, and start payloads through our Apptainer launcher only.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Mapping, Tuple, Union
+from typing import Union
 
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.spec import PilotSpec
@@ -76,7 +77,7 @@ def start_expression(spec: PilotSpec) -> str:
     return " && ".join(f"({clause})" for clause in clauses)
 
 
-def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, until: int) -> "dict[str, str]":
+def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, until: int) -> dict[str, str]:
     """Every configuration value of the pilot, in order.
 
     Args:
@@ -86,7 +87,7 @@ def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, un
         node: What the node check found.
         until: Unix time at which the pilot leaves.
     """
-    advertised: "dict[str, Value]" = {
+    advertised: dict[str, Value] = {
         **node.capabilities,
         "FallowCentre": spec.centre,
         "FallowPilot": spec.pilot,
@@ -109,12 +110,17 @@ def render(values: Mapping[str, str]) -> str:
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
+def evict_s(spec: PilotSpec) -> float:
+    """Seconds after which HTCondor should have ended when it was asked to stop what runs."""
+    return _vacate_s(spec) + 15.0
+
+
 def draining() -> str:
     """The override that closes the slot: nothing new starts, also not on a claim that is already held."""
     return render({"FALLOW_ACCEPT": "False", "CLAIM_WORKLIFE": "0"})
 
 
-def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> "dict[str, str]":
+def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> dict[str, str]:
     return {
         "LOCAL_DIR": str(layout.root),
         "SBIN": str(programs.sbin),
@@ -152,7 +158,7 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
     }
 
 
-def _security(spec: PilotSpec, layout: Layout) -> "dict[str, str]":
+def _security(spec: PilotSpec, layout: Layout) -> dict[str, str]:
     hub = f"condor@{spec.trust_domain}"
     required = {
         f"SEC_{level}_{fence}": "REQUIRED"
@@ -198,7 +204,7 @@ def _security(spec: PilotSpec, layout: Layout) -> "dict[str, str]":
     }
 
 
-def _resources(spec: PilotSpec, node: Node) -> "dict[str, str]":
+def _resources(spec: PilotSpec, node: Node) -> dict[str, str]:
     gpus = (
         {"STARTD_DETECT_GPUS": "-properties", "SLOT_TYPE_1_GPUS": "100%"}
         if node.has_gpus
@@ -216,11 +222,15 @@ def _resources(spec: PilotSpec, node: Node) -> "dict[str, str]":
     }
 
 
-def _policy(spec: PilotSpec) -> "dict[str, str]":
+def _vacate_s(spec: PilotSpec) -> int:
+    """Seconds in which a payload may stop by itself: half of what the batch system leaves between signal and end."""
+    return max(1, min(60, spec.drain_grace_s // 2))
+
+
+def _policy(spec: PilotSpec) -> dict[str, str]:
     over_memory = "(MemoryUsage ?: 0) > Memory"
     over_disk = "(DiskUsage ?: 0) > Disk"
-    # The batch system allows `drain_grace_s` between its signal and the end; half of it is the payload's to stop in.
-    vacate_s = max(1, min(60, spec.drain_grace_s // 2))
+    vacate_s = _vacate_s(spec)
     return {
         "FALLOW_ACCEPT": "True",
         "START": start_expression(spec),
@@ -254,7 +264,7 @@ def _policy(spec: PilotSpec) -> "dict[str, str]":
     }
 
 
-def _isolation(layout: Layout) -> "dict[str, str]":
+def _isolation(layout: Layout) -> dict[str, str]:
     return {
         "STARTER": str(layout.starter),
         "SINGULARITY": str(layout.launcher),

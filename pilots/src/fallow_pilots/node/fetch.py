@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Dict, Iterator, List, Optional
 from urllib.parse import urlsplit
 
 import requests
@@ -29,10 +29,10 @@ SILENCE_S = 60.0
 class HubImages:
     """Opens images at the hub: the gateway names the place, the S3 store sends the bytes."""
 
-    def __init__(self, hub: HubClient, ca_file: Optional[Path], proxy: Optional[str]) -> None:
+    def __init__(self, hub: HubClient, ca_file: Path | None, proxy: str | None) -> None:
         self._hub = hub
         self._verify = str(ca_file) if ca_file else True
-        self._proxies: Dict[str, str] = {"http": proxy, "https": proxy} if proxy else {}
+        self._proxies: dict[str, str] = {"http": proxy, "https": proxy} if proxy else {}
 
     @contextmanager
     def open(self, digest: str) -> Iterator[Source]:
@@ -84,7 +84,7 @@ def fetch(spec: PilotSpec, verified: Path, digest: str) -> Path:
     return path
 
 
-def main(arguments: Optional[List[str]] = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Entry point; a failure is one line on standard error and a status other than 0."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     spec, verified, digest = sys.argv[1:] if arguments is None else arguments

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Dict, List
 
 BANNER = "***"
 _NUMBER = re.compile(r"^([A-Za-z]\w*) = (-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)$")
@@ -23,7 +22,7 @@ class Run:
 
     wall_s: float
     cores: int
-    exit_code: "int | None"
+    exit_code: int | None
 
     @property
     def finished(self) -> bool:
@@ -31,10 +30,10 @@ class Run:
         return self.exit_code is not None
 
 
-def parse(text: str) -> List[Run]:
+def parse(text: str) -> list[Run]:
     """The runs in the history, oldest first; the last entry counts once its closing line is there."""
-    runs: List[Run] = []
-    numbers: Dict[str, float] = {}
+    runs: list[Run] = []
+    numbers: dict[str, float] = {}
     for line in text.splitlines():
         if line.startswith(BANNER):
             runs.append(_run(numbers))
@@ -46,7 +45,7 @@ def parse(text: str) -> List[Run]:
     return runs
 
 
-def read(path: Path) -> List[Run]:
+def read(path: Path) -> list[Run]:
     """The runs in the history file; none where it does not exist."""
     try:
         return parse(path.read_text(encoding="utf-8", errors="replace"))
@@ -54,7 +53,7 @@ def read(path: Path) -> List[Run]:
         return []
 
 
-def _run(numbers: Dict[str, float]) -> Run:
+def _run(numbers: dict[str, float]) -> Run:
     wall_s = max(numbers.get("RemoteWallClockTime", 0.0), numbers.get("JobDuration", 0.0))
     code = numbers.get("ExitCode")
     return Run(

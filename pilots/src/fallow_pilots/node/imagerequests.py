@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Dict
 
 from fallow_pilots.node.layout import Layout
 
@@ -31,7 +30,7 @@ class ImageRequests:
     def __init__(self, layout: Layout, spec_path: Path) -> None:
         self._layout = layout
         self._spec_path = spec_path
-        self._running: Dict[str, "subprocess.Popen[bytes]"] = {}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def look(self) -> None:
         """Answer what has been fetched, start what has been asked for."""
@@ -48,7 +47,7 @@ class ImageRequests:
                 log.warning("a request for an image has no digest for a name and is dropped")
                 request.unlink(missing_ok=True)
 
-    def _fetch(self, digest: str) -> "subprocess.Popen[bytes]":
+    def _fetch(self, digest: str) -> subprocess.Popen[bytes]:
         log.info("image sha256:%s is asked for", digest)
         return subprocess.Popen(
             [

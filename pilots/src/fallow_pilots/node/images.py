@@ -9,10 +9,11 @@ import logging
 import os
 import re
 import tempfile
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable, ContextManager, Iterable, Iterator, NoReturn
+from typing import Callable, NoReturn
 
 from fallow.errors import NotAvailableError, RefusedError
 
@@ -34,7 +35,7 @@ class Source:
     chunks: Iterable[bytes]
 
 
-Opener = Callable[[str], ContextManager[Source]]
+Opener = Callable[[str], "AbstractContextManager[Source]"]
 """Opens the image of a digest (64 hexadecimal digits) at the hub."""
 
 

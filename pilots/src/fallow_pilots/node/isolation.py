@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from pathlib import Path
-from typing import List
 
 from fallow.errors import NotAvailableError
 from fallow_pilots.node.checks import OLDEST_APPTAINER, Finding, find_program, run, version
@@ -45,7 +44,7 @@ def make_check_image(program: Path, libexec: Path, work: Path) -> Path:
     for name in SYSTEM_DIRECTORIES:
         place = Path("/", name)
         if place.is_symlink():
-            (sandbox / name).symlink_to(os.readlink(place))
+            (sandbox / name).symlink_to(place.readlink())
         elif place.is_dir():
             (sandbox / name).mkdir()
     test_program = libexec / "singularity_test_sandbox" / "exit_37"
@@ -60,22 +59,38 @@ def make_check_image(program: Path, libexec: Path, work: Path) -> Path:
     return image
 
 
-def check(program: Path, image: Path) -> Finding:
-    """Whether a SIF starts, with a user namespace and a PID namespace of its own.
+def check(jailed: list[str], program: Path, image: Path) -> Finding:
+    """Whether a SIF starts in a starter's jail, with a user namespace and a PID namespace of its own.
 
     Every failure is fatal: without the first a payload reads the pilot's token, without the second it kills the pilot.
     """
     binds = [word for name in SYSTEM_DIRECTORIES for word in _bind(Path("/", name))]
-    argv = [str(program), "-s", "exec", *CONTAIN, *binds, str(image), "/bin/sh", "-c", QUESTION]
+    # Apptainer looks at its parent process too, which must be in the jail with it: the shell.
+    argv = [
+        *jailed,
+        "/bin/sh",
+        "-c",
+        '"$@"; exit $?',
+        "sh",
+        str(program),
+        "-s",
+        "exec",
+        *CONTAIN,
+        *binds,
+        str(image),
+        "/bin/sh",
+        "-c",
+        QUESTION,
+    ]
     try:
-        asked = run(argv)
+        asked = run(argv, directory=image.parent)
     except NotAvailableError as error:
         return _failed(str(error))
     user, pid, *rest = [*asked.stdout.split(), "", ""]
     if "answered" not in rest:
         return _failed(f"Apptainer cannot start an image: {_last(asked.stderr)}.")
     for name, theirs in (("user", user), ("pid", pid)):
-        if theirs == os.readlink(f"/proc/self/ns/{name}"):
+        if theirs == str(Path("/proc/self/ns", name).readlink()):
             return _failed(f"Containers here have no {name} namespace of their own.")
     return Finding(
         "isolation",
@@ -89,7 +104,7 @@ def check(program: Path, image: Path) -> Finding:
     )
 
 
-def _bind(directory: Path) -> List[str]:
+def _bind(directory: Path) -> list[str]:
     return ["-B", f"{directory}:{directory}:ro"] if directory.is_dir() and not directory.is_symlink() else []
 
 

@@ -9,7 +9,6 @@ import sys
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Tuple
 
 from fallow_pilots.node import jail
 from fallow_pilots.node.layout import Layout
@@ -36,7 +35,7 @@ class Values:
     starter: Path
     store: Path
     check_image: Path
-    binds: Tuple[str, ...]
+    binds: tuple[str, ...]
     user_processes: int
     job_processes: int
 
@@ -62,7 +61,7 @@ def text(layout: Layout, values: Values) -> str:
     return f"#!/bin/sh\n{head}\n{_shipped('fallow-apptainer.sh')}"
 
 
-def jail_plan(layout: Layout, values: Values) -> "dict[str, object]":
+def jail_plan(layout: Layout, values: Values) -> dict[str, object]:
     """What a starter sees of the node; see `jail.main`.
 
     Of the file systems that the pilot's user can read only the centre's images are shown, and the programs that it needs.
@@ -85,12 +84,17 @@ def jail_plan(layout: Layout, values: Values) -> "dict[str, object]":
     }
 
 
+def jailed(layout: Layout) -> list[str]:
+    """The words before a command that make it run in a jail."""
+    return [sys.executable, "-I", "-S", str(jail.__file__), str(layout.jail_plan)]
+
+
 def write(layout: Layout, values: Values) -> None:
     """Put the script and the payload's entry into the pilot's directory."""
     layout.launcher.write_text(text(layout, values), encoding="utf-8")
     layout.launcher.chmod(0o700)
-    command = [sys.executable, "-I", "-S", jail.__file__, str(layout.jail_plan), str(values.starter)]
-    layout.starter.write_text(f'#!/bin/sh\nexec {shlex.join(command)} "$@"\n', encoding="utf-8")
+    command = shlex.join([*jailed(layout), str(values.starter)])
+    layout.starter.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     layout.starter.chmod(0o700)
     layout.jail_plan.write_text(json.dumps(jail_plan(layout, values)), encoding="utf-8")
     for place, name in ((layout.payload_entry, "fallow-payload.sh"), (layout.hook, "fallow-admit.sh")):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Tuple
 
 from fallow_pilots.outcome import Code
-
 
 SETTLE_S = 5.0
 """A claim that was made just before the slot closed shows itself within this time."""
@@ -96,7 +94,7 @@ class End:
     master_status: int
 
 
-def verdict(end: End) -> Tuple[Code, str]:
+def verdict(end: End) -> tuple[Code, str]:  # noqa: PLR0911 - one line for each end
     """The outcome code and its sentence."""
     if end.asked is not Asked.NOTHING:
         return Code.ASKED_TO_STOP, "The pilot was asked to stop."

@@ -9,16 +9,17 @@ import time
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable
 
 from fallow.errors import FallowError, NotAvailableError
 from fallow.files import write_private
 from fallow_pilots.node import checks, condor, history, isolation, launcher, layout, processes
 from fallow_pilots.node.clock import end_of_allocation
 from fallow_pilots.node.imagerequests import ImageRequests
-from fallow_pilots.node.lifecycle import Asked, End, Phase, Situation, next_phase, verdict
+from fallow_pilots.node.lifecycle import Asked, End, verdict
 from fallow_pilots.node.pool import Pool
 from fallow_pilots.node.signals import Signals
+from fallow_pilots.node.supervisor import TICK_S, Supervisor
 from fallow_pilots.node.token import TokenCopy
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
@@ -27,10 +28,8 @@ log = logging.getLogger(__name__)
 
 TOKEN_WAIT_S = 120.0
 """How long a pilot waits for a valid token before it gives up."""
-TICK_S = 0.5
-TOKEN_EVERY_S = 30.0
-SEEN_EVERY_S = 15.0
 CLEANUP_S = 10.0
+LOG_LINES = 20
 PER_NAMESPACE_SINCE = (5, 14)
 """Linux counts processes per user namespace since then."""
 
@@ -40,8 +39,6 @@ class Prepared:
     """A node that passed its check."""
 
     programs: condor.Programs
-    apptainer: Path
-    image: Path
     node: condor.Node
 
 
@@ -57,7 +54,7 @@ def run(spec_path: Path, signals: Signals) -> int:
     started = time.time()
     spec = PilotSpec.read(spec_path)
     processes.adopt_orphans()
-    runs: List[history.Run] = []
+    runs: list[history.Run] = []
     place = None
     try:
         place = layout.create(spec.scratch_dir, spec.pilot)
@@ -85,23 +82,25 @@ def run(spec_path: Path, signals: Signals) -> int:
 
 
 def prepare(spec: PilotSpec, place: layout.Layout) -> Prepared:
-    """Check the node.
+    """Check the node and write our programs into the pilot's directory.
 
     Raises:
         NotAvailableError: It is not fit for payloads; every reason is named.
     """
-    findings: List[checks.Finding] = []
     programs = checks.find_htcondor()
     apptainer = isolation.apptainer()
     image = isolation.make_check_image(apptainer, programs.libexec, place.root)
-    findings.append(isolation.check(apptainer, image))
-    findings.append(checks.check_disk(spec, place.execute))
-    findings.append(checks.check_memory(spec, Path("/proc/meminfo").read_text(encoding="ascii")))
-    findings.append(checks.check_hub(spec))
-    findings.append(checks.check_collector(spec))
+    launcher.write(place, _values(spec, programs, apptainer, image))
     gpus = checks.check_gpus(spec, programs.libexec)
-    findings.append(gpus)
-    findings += [checks.check_cvmfs(repository) for repository in spec.cvmfs]
+    findings = [
+        isolation.check(launcher.jailed(place), apptainer, image),
+        checks.check_disk(spec, place.execute),
+        checks.check_memory(spec, Path("/proc/meminfo").read_text(encoding="ascii")),
+        checks.check_hub(spec),
+        checks.check_collector(spec),
+        gpus,
+        *(checks.check_cvmfs(repository) for repository in spec.cvmfs),
+    ]
     for finding in findings:
         log.log(logging.INFO if finding.good else logging.WARNING, "%s: %s", finding.check, finding.words)
     broken = checks.fatal(findings)
@@ -113,33 +112,12 @@ def prepare(spec: PilotSpec, place: layout.Layout) -> Prepared:
         has_gpus="FallowHasGpus" in gpus.capabilities,
         capabilities=checks.capabilities(findings),
     )
-    return Prepared(programs, apptainer, image, node)
-
-
-def configure(spec: PilotSpec, place: layout.Layout, ready: Prepared, until: float) -> None:
-    """Write HTCondor's configuration and our launcher into the pilot's directory."""
-    values = condor.settings(spec, place, ready.programs, ready.node, int(until))
-    place.config.write_text(condor.render(values), encoding="utf-8")
-    user_processes = max(4096, 1024 * (os.cpu_count() or 1))
-    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
-    launcher.write(
-        place,
-        launcher.Values(
-            apptainer=ready.apptainer,
-            libexec=ready.programs.libexec,
-            store=spec.image_store_dir,
-            starter=ready.programs.sbin / "condor_starter",
-            check_image=ready.image,
-            binds=_binds(spec),
-            user_processes=user_processes,
-            job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
-        ),
-    )
+    return Prepared(programs, node)
 
 
 def _live(
     spec: PilotSpec, spec_path: Path, place: layout.Layout, signals: Signals, started: float
-) -> Tuple[Code, str, List[history.Run]]:
+) -> tuple[Code, str, list[history.Run]]:
     ready = prepare(spec, place)
     token = TokenCopy(spec.token_file, place.tokens)
     if not _wait(lambda: token.refresh(time.time()), TOKEN_WAIT_S, signals):
@@ -147,54 +125,53 @@ def _live(
             return Code.ASKED_TO_STOP, "The pilot was asked to stop before it joined the pool.", []
         return Code.HUB_BROKEN, f"No valid token came to {spec.token_file}: look at the launcher.", []
     until = end_of_allocation(started, spec.walltime_s, os.environ) - spec.drain_grace_s
-    configure(spec, place, ready, until)
+    values = condor.settings(spec, place, ready.programs, ready.node, int(until))
+    place.config.write_text(condor.render(values), encoding="utf-8")
     pool = Pool(place, ready.programs)
     pool.start()
-    end = _supervise(spec, pool, token, ImageRequests(place, spec_path), signals, until)
+    seen = Supervisor(
+        pilot=spec.pilot,
+        pool=pool,
+        token=token,
+        images=ImageRequests(place, spec_path),
+        signals=signals,
+        until=until,
+        evict_s=condor.evict_s(spec),
+    ).run()
     runs = history.read(place.logs / "history")
-    code, reason = verdict(End(jobs_run=sum(run.finished for run in runs), **end))
+    code, reason = verdict(End(jobs_run=sum(run.finished for run in runs), **vars(seen)))
+    if code >= Code.BANNED:
+        _show_logs(place.logs)
     return code, reason, runs
 
 
-def _supervise(
-    spec: PilotSpec, pool: Pool, token: TokenCopy, images: ImageRequests, signals: Signals, until: float
-) -> "dict[str, object]":
-    """Watch over the pool until HTCondor has ended."""
-    phase, since = Phase.WORKING, time.monotonic()
-    token_due = seen_due = 0.0
-    seen, denied, valid = False, False, True
-    evict_s = min(60, max(1, spec.drain_grace_s // 2)) + 15.0
-    while pool.ended() is None:
-        signals.wait(TICK_S)
-        images.look()
-        now = time.time()
-        if now >= token_due:
-            valid, token_due = token.refresh(now), now + TOKEN_EVERY_S
-        if not seen and now >= seen_due:
-            answer = pool.listed(spec.pilot)
-            seen, denied, seen_due = bool(answer), answer is None, now + SEEN_EVERY_S
-            if seen:
-                log.info("pilot %s is in the pool", spec.pilot)
-        wanted = next_phase(
-            Situation(phase, time.monotonic() - since, now, until, signals.asked, valid, evict_s, pool.busy())
-        )
-        if wanted is not phase:
-            log.info("pilot %s: %s", spec.pilot, wanted.name.lower())
-            {Phase.DRAINING: pool.drain, Phase.EVICTING: pool.evict, Phase.KILLING: pool.quit}[wanted]()
-            phase, since = wanted, time.monotonic()
-        elif phase is Phase.KILLING and time.monotonic() - since > CLEANUP_S:
-            break
-    return {
-        "phase": phase,
-        "asked": signals.asked,
-        "seen_in_pool": seen,
-        "denied": denied,
-        "token_valid": valid,
-        "master_status": pool.ended() or 0,
-    }
+def _values(spec: PilotSpec, programs: condor.Programs, apptainer: Path, image: Path) -> launcher.Values:
+    user_processes = max(4096, 1024 * (os.cpu_count() or 1))
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    return launcher.Values(
+        apptainer=apptainer,
+        libexec=programs.libexec,
+        starter=programs.sbin / "condor_starter",
+        store=spec.image_store_dir,
+        check_image=image,
+        binds=_binds(spec),
+        user_processes=user_processes,
+        job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
+    )
 
 
-def _binds(spec: PilotSpec) -> Tuple[str, ...]:
+def _show_logs(logs: Path) -> None:
+    """Put the ends of HTCondor's logs into ours: the directory goes away."""
+    for name in ("master.out", "MasterLog", "StartLog"):
+        try:
+            lines = (logs / name).read_text(encoding="utf-8", errors="replace").splitlines()
+        except FileNotFoundError:
+            continue
+        for line in lines[-LOG_LINES:]:
+            log.warning("%s: %s", name, line)
+
+
+def _binds(spec: PilotSpec) -> tuple[str, ...]:
     """What of the node every payload sees, read-only."""
     wanted = ["/etc/hosts", "/etc/localtime", *(["/cvmfs"] if spec.cvmfs else [])]
     return tuple(f"{place}:{place}:ro" for place in wanted if Path(place).exists())

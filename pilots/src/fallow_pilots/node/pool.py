@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Dict, List, Optional
 
 from fallow_pilots.node import condor
 from fallow_pilots.node.launcher import SYSTEM_PATH
@@ -33,7 +32,7 @@ class Pool:
     def __init__(self, layout: Layout, programs: condor.Programs) -> None:
         self._layout = layout
         self._programs = programs
-        self._master: Optional["subprocess.Popen[bytes]"] = None
+        self._master: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start `condor_master` in the foreground; it ends with this process."""
@@ -46,11 +45,11 @@ class Pool:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=die_with_parent,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
             )
         log.info("condor_master started as process %d", self._master.pid)
 
-    def ended(self) -> Optional[int]:
+    def ended(self) -> int | None:
         """The exit status of `condor_master`, or None while it runs."""
         return None if self._master is None else self._master.poll()
 
@@ -74,7 +73,7 @@ class Pool:
         """End at once."""
         self._signal_master(signal.SIGQUIT)
 
-    def listed(self, pilot: str) -> "bool | None":
+    def listed(self, pilot: str) -> bool | None:
         """Whether the collector lists the pilot; None if it refused our token.
 
         A collector that does not answer does not list.
@@ -106,14 +105,14 @@ class Pool:
         return None if "DENIED" in answer.stderr or "AUTHENTICATE" in answer.stderr else False
 
     @staticmethod
-    def _running(program: str) -> List[int]:
+    def _running(program: str) -> list[int]:
         return [process for process in descendants() if _program(process) == program]
 
     def _signal_master(self, number: signal.Signals) -> None:
         if self._master is not None and self._master.poll() is None:
             _signal(self._master.pid, number)
 
-    def _environment(self) -> Dict[str, str]:
+    def _environment(self) -> dict[str, str]:
         return {
             "CONDOR_CONFIG": str(self._layout.config),
             "PATH": SYSTEM_PATH,

@@ -6,7 +6,6 @@ import os
 import select
 import signal
 from types import FrameType
-from typing import Optional
 
 from fallow_pilots.node.lifecycle import Asked
 
@@ -40,7 +39,7 @@ class Signals:
         if select.select([self._reading], [], [], timeout_s)[0]:
             os.read(self._reading, 4096)
 
-    def _receive(self, number: int, _frame: Optional[FrameType]) -> None:
+    def _receive(self, number: int, _frame: FrameType | None) -> None:
         meaning = MEANINGS[signal.Signals(number)]
         if meaning.value > self.asked.value:
             self.asked = meaning

@@ -6,7 +6,6 @@ import base64
 import json
 import logging
 from pathlib import Path
-from typing import Optional
 
 from fallow.errors import FallowError
 from fallow.files import read_private, write_private
@@ -14,7 +13,7 @@ from fallow.files import read_private, write_private
 log = logging.getLogger(__name__)
 
 
-def expiry(token: str) -> Optional[float]:
+def expiry(token: str) -> float | None:
     """Unix time at which a JWT says that it expires; None if it is no JWT or says nothing.
 
     Nothing is verified: that is for those who accept it.
@@ -43,7 +42,7 @@ class TokenCopy:
         self._current = ""
 
     @property
-    def expires(self) -> Optional[float]:
+    def expires(self) -> float | None:
         """Unix time at which the copied token expires; None without one."""
         return expiry(self._current)
 
