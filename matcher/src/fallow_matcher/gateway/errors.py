@@ -70,6 +70,18 @@ def install(app: FastAPI) -> None:
         logger.warning("not available: %s", error.what)
         return answer(503, "temporarily_unavailable", error.what, 10)
 
+    @app.exception_handler(FallowError)
+    async def _broken(_: Request, error: FallowError) -> JSONResponse:
+        # What is wrong with the hub's own files is the operator's to know.
+        logger.error("the hub is not in order: %s", error)
+        return answer(
+            503, "temporarily_unavailable", "The hub is not in order; its operator has to look.", 60
+        )
+
+    @app.exception_handler(Exception)
+    async def _unforeseen(_: Request, __: Exception) -> JSONResponse:
+        return answer(500, "server_error", "The hub made a mistake; its log has the request id.")
+
     @app.exception_handler(HTTPException)
     async def _http(_: Request, error: HTTPException) -> JSONResponse:
         refused = answer(

@@ -49,8 +49,8 @@ def configure(settings: HubSettings, out: Path) -> Written:
     config = out / "condor_config"
     write(config, render.hub_config(settings, out), 0o644, None)
     revoked = revocation.file_of(settings)
-    if not revoked.exists():
-        write(revoked, revocation.render(revocation.Revoked()), 0o644, owner)
+    standing = revocation.read(revoked) if revoked.exists() else revocation.Revoked()
+    write(revoked, revocation.render(standing, settings.trust_domain), 0o644, owner)
     return Written(files=[config, revoked, renew_daemon_token(settings)], new_keys=made)
 
 
@@ -82,7 +82,7 @@ def revoke(settings: HubSettings, *, centre: str | None, jti: str | None, undo: 
     path = revocation.file_of(settings)
     change = revocation.remove if undo else revocation.add
     revoked = change(revocation.read(path), centre=centre, jti=jti)
-    write(path, revocation.render(revoked), 0o644, _account(settings.account))
+    write(path, revocation.render(revoked, settings.trust_domain), 0o644, _account(settings.account))
 
 
 def renew_daemon_token(settings: HubSettings) -> Path:

@@ -14,6 +14,7 @@ from pathlib import Path
 import jwt
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from jwt.types import Options
 
 from fallow.tokens import TokenError
 from fallow_matcher.htcondor import keys
@@ -31,6 +32,14 @@ DAEMON_RIGHTS = (
     "ADVERTISE_SCHEDD",
     "ADVERTISE_MASTER",
 )
+
+_CHECKED_HERE: Options = {
+    "require": ["exp", "iss", "sub", "jti"],
+    "verify_exp": False,
+    "verify_iat": False,
+    "verify_aud": False,
+}
+"""The clock is an argument, not the machine's."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +138,12 @@ class Mint:
                 _signing_secret(keys.load(self._folder, key_id)),
                 algorithms=["HS256"],
                 issuer=self._trust_domain,
-                options={"require": ["exp", "iss", "sub", "jti"], "verify_exp": False, "verify_aud": False},
+                options={
+                    "require": ["exp", "iss", "sub", "jti"],
+                    "verify_exp": False,
+                    "verify_iat": False,
+                    "verify_aud": False,
+                },
             )
         except (jwt.PyJWTError, StopIteration, UnicodeError) as error:
             raise TokenError(

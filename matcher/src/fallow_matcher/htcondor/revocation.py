@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fallow.errors import SettingsError, UsageError
+from fallow_matcher.identities import pilot_identity
 from fallow_matcher.settings import HubSettings
 
+DENIED_LEVELS = ("READ", "WRITE", "ADVERTISE_STARTD", "ADVERTISE_MASTER")
 _JTI = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 _LIST = re.compile(r"^# revoked: (\{.*\})$", re.MULTILINE)
 
@@ -27,13 +29,18 @@ class Revoked:
     jtis: frozenset[str] = field(default_factory=frozenset)
 
 
+def is_jti(text: str) -> bool:
+    """Whether a text can be the id of a token of ours; only such a text goes into an expression."""
+    return _JTI.fullmatch(text) is not None
+
+
 def add(revoked: Revoked, *, centre: str | None = None, jti: str | None = None) -> Revoked:
     """`revoked` with one centre or one token more.
 
     Raises:
         UsageError: The `jti` holds what no token of ours has.
     """
-    if jti is not None and not _JTI.fullmatch(jti):
+    if jti is not None and not is_jti(jti):
         raise UsageError(f"{jti!r} is not the jti of a token.", remedy="Take it from the audit log.")
     return Revoked(
         centres=revoked.centres | ({centre} if centre else set()),
@@ -73,14 +80,34 @@ def _check(text: str) -> None:
         )
 
 
-def render(revoked: Revoked) -> str:
-    """The configuration file with the expression and, as a comment, the list it was made of."""
+def render(revoked: Revoked, trust_domain: str) -> str:
+    """The configuration file, with the list it was made of as a comment.
+
+    The expression ends tokens. Denying a centre's identities ends what its sessions may do as well, for HTCondor asks
+    that for every command; and the collector's own list refuses the ads that come over a connection that stands.
+    """
     record = json.dumps({"centres": sorted(revoked.centres), "jtis": sorted(revoked.jtis)})
-    return (
-        "# Written by `fallow hub revoke`; read by HTCondor and the gateway.\n"
-        f"# revoked: {record}\n"
-        f"SEC_TOKEN_REVOCATION_EXPR = {expression(revoked)}\n"
+    lines = [
+        "# Written by `fallow hub revoke`; read by HTCondor and the gateway.",
+        f"# revoked: {record}",
+        f"SEC_TOKEN_REVOCATION_EXPR = {expression(revoked)}",
+        "FALLOW_REVOKED = {{{}}}".format(", ".join(f'"{centre}"' for centre in sorted(revoked.centres))),
+    ]
+    denied = ", ".join(
+        f"{pilot_identity(centre, trust_domain)}, {centre}.*@{trust_domain}"
+        for centre in sorted(revoked.centres)
     )
+    lines += [f"DENY_{level} = {denied}" for level in DENIED_LEVELS] if denied else []
+    return "\n".join(lines) + "\n"
+
+
+def parse(text: str) -> Revoked | None:
+    """What a rendered file revokes; None when its list is not there."""
+    match = _LIST.search(text)
+    if match is None:
+        return None
+    record = json.loads(match[1])
+    return Revoked(centres=frozenset(record["centres"]), jtis=frozenset(record["jtis"]))
 
 
 def read(path: Path) -> Revoked:
@@ -90,15 +117,14 @@ def read(path: Path) -> Revoked:
         SettingsError: The file is missing or was changed by hand.
     """
     try:
-        match = _LIST.search(path.read_text(encoding="utf-8"))
-        record = json.loads(match[1]) if match else None
-    except (OSError, json.JSONDecodeError) as error:
+        revoked = parse(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError) as error:
         raise SettingsError(
             f"Cannot read the revocations in {path}: {error}.", remedy="Run: fallow hub configure"
         ) from error
-    if record is None:
+    if revoked is None:
         raise SettingsError(
             f"{path} has lost its list of revocations.",
             remedy="Restore it from a backup; deleting it admits all again.",
         )
-    return Revoked(centres=frozenset(record["centres"]), jtis=frozenset(record["jtis"]))
+    return revoked

@@ -1,0 +1,157 @@
+"""A hub on disk and its gateway in process; tokens are the test's word, everything else is real."""
+
+from __future__ import annotations
+
+import getpass
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from fallow.tokens import Claims, TokenError
+from fallow.tokens.scopes import parse
+from fallow_matcher.gateway.app import create_app
+from fallow_matcher.gateway.services import Services, build
+from fallow_matcher.htcondor.configure import configure
+from fallow_matcher.settings import HubSettings
+
+ISSUER = "https://iam.example.org"
+OTHER_ISSUER = "https://other.example.org"
+GATEWAY = "https://hub.example.org:8443"
+
+
+def raw_settings(root: Path, **changes: Any) -> dict[str, Any]:
+    """A settings table of a hub below `root`."""
+    return {
+        "name": "Example",
+        "trust_domain": "fallow.example.org",
+        "host": "hub.example.org",
+        "listen": "127.0.0.1",
+        "account": getpass.getuser(),
+        "state_dir": root / "state",
+        "tls_cert": root / "tls.pem",
+        "tls_key": root / "tls-key.pem",
+        "audiences": [GATEWAY],
+        "plain_names_issuer": ISSUER,
+        "issuers": [
+            {"url": ISSUER, "centre_root": "/fallow", "client_id": "fallow"},
+            {"url": OTHER_ISSUER, "centre": "south"},
+        ],
+        "centres": [
+            {"name": "north", "launcher_issuer": ISSUER, "launcher_sub": "launcher-north"},
+            {"name": "south", "launcher_issuer": ISSUER, "launcher_sub": "launcher-south"},
+        ],
+        "storage": {"endpoint": "http://127.0.0.1:1", "bucket": "fallow", "keys_file": root / "s3.toml"},
+        **changes,
+    }
+
+
+@pytest.fixture
+def raw(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Gives a settings table with changes."""
+    return lambda **changes: raw_settings(tmp_path, **changes)
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> HubSettings:
+    return HubSettings.model_validate(raw_settings(tmp_path))
+
+
+@pytest.fixture
+def configured(settings: HubSettings, tmp_path: Path) -> HubSettings:
+    """A hub that `fallow hub configure` has been run for."""
+    configure(settings, tmp_path / "condor")
+    settings.storage.keys_file.write_text('access_key = "hub"\nsecret_key = "not-a-real-secret"\n')
+    settings.storage.keys_file.chmod(0o600)
+    return settings
+
+
+@dataclass
+class Tokens:
+    """Knows the tokens that a test made; any other is invalid."""
+
+    settings: HubSettings
+    made: dict[str, Claims] = field(default_factory=dict)
+
+    def make(
+        self,
+        sub: str,
+        *,
+        iss: str = ISSUER,
+        scope: str = "compute.read compute.create compute.modify compute.cancel",
+        groups: tuple[str, ...] = (),
+        life_s: int = 3600,
+    ) -> str:
+        """A token for `sub`; its text is its name."""
+        token = f"token.{len(self.made)}.{sub}"
+        issuer = next(issuer for issuer in self.settings.trusted.issuers if issuer.url == iss)
+        now = time.time()
+        self.made[token] = Claims(
+            issuer=issuer,
+            sub=sub,
+            jti=f"jti-{len(self.made)}",
+            aud=(GATEWAY,),
+            exp=now + life_s,
+            iat=now,
+            nbf=None,
+            version="1.0",
+            scopes=parse(scope),
+            groups=groups,
+        )
+        return token
+
+    def validate(self, token: str, audience: list[str], now: float) -> Claims:
+        """Stands for `Validator.validate`, which tests of its own hold to the profile."""
+        if token not in self.made:
+            raise TokenError("invalid_token", "The token is unknown.")
+        return self.made[token]
+
+
+@pytest.fixture
+def tokens(settings: HubSettings) -> Tokens:
+    return Tokens(settings)
+
+
+@pytest.fixture
+def services(configured: HubSettings, tokens: Tokens) -> Iterator[Services]:
+    built = build(configured, validate=tokens.validate)
+    yield built
+    built.close()
+
+
+@pytest.fixture
+def client(services: Services) -> Iterator[TestClient]:
+    with TestClient(create_app(services), base_url=GATEWAY) as opened:
+        yield opened
+
+
+@pytest.fixture
+def alice(tokens: Tokens) -> dict[str, str]:
+    return bearer(tokens.make("alice", groups=("/fallow", "/fallow/north")))
+
+
+@pytest.fixture
+def launcher(tokens: Tokens) -> dict[str, str]:
+    return bearer(tokens.make("launcher-north", scope="compute.read"))
+
+
+def bearer(token: str) -> dict[str, str]:
+    """The header that carries a token."""
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.fixture
+def exchange(client: TestClient) -> Callable[..., Any]:
+    def send(token: str, **more: str) -> Any:
+        form = {
+            "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+            "subject_token": token,
+            "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        }
+        return client.post("/v1/token", data=form | more)
+
+    return send
