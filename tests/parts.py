@@ -5,10 +5,12 @@ Usage: python tests/parts.py [PART …]
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,9 +44,18 @@ PARTS = [
 
 def run(*argv: str | Path) -> None:
     """Run a command; end with its exit code when it fails."""
-    done = subprocess.run([str(word) for word in argv], cwd=ROOT, check=False)
+    done = subprocess.run([str(word) for word in argv], cwd=ROOT, env=environment(), check=False)
     if done.returncode != 0:
         sys.exit(done.returncode)
+
+
+@cache
+def environment() -> dict[str, str]:
+    """The environment of the commands: uv asks the package index that the machine's pip is set to."""
+    asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
+    index = subprocess.run(asked, text=True, capture_output=True, check=False).stdout.strip()
+    found = {**os.environ, "UV_NATIVE_TLS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    return {**found, "UV_DEFAULT_INDEX": index} if index else found
 
 
 def main() -> None:
