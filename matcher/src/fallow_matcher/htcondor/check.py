@@ -20,7 +20,7 @@ OFF = (
 )  # fmt: skip
 ON = ("IGNORE_INVALIDATE",)
 EXACT = (
-    "COLLECTOR_REQUIREMENTS", "JOB_TRANSFORM_NAMES", "JOB_TRANSFORM_FALLOW", "SUBMIT_REQUIREMENT_NAMES",
+    "COLLECTOR_REQUIREMENTS", "JOB_TRANSFORM_NAMES", "SUBMIT_REQUIREMENT_NAMES",
     "LIMIT_DIRECTORY_ACCESS", "QUEUE_SUPER_USERS", "QUEUE_SUPER_USER_MAY_IMPERSONATE", "TRUST_DOMAIN", "UID_DOMAIN",
     "SEC_PASSWORD_DIRECTORY", "SEC_TOKEN_SYSTEM_DIRECTORY", "SEC_TOKEN_DIRECTORY", "CERTIFICATE_MAPFILE",
 )  # fmt: skip
@@ -134,7 +134,9 @@ def _switches(config: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _policy(config: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[Finding]:
-    for name in (*EXACT, *(f"SUBMIT_REQUIREMENT_{rule.name}".upper() for rule in policy.requirements())):
+    rules = (f"SUBMIT_REQUIREMENT_{rule.name}".upper() for rule in policy.requirements())
+    transforms = (f"JOB_TRANSFORM_{name}".upper() for name in policy.named_transforms())
+    for name in (*EXACT, *rules, *transforms):
         if config.get(name, "") != expected.get(name, ""):
             yield Finding(name, config.get(name, ""), f"It must be: {expected.get(name, '') or '(empty)'}")
     fixed = set(config.get("IMMUTABLE_JOB_ATTRS", "").upper().split())

@@ -21,14 +21,15 @@ FORBIDDEN = (
     "DockerImage", "SingularityImage", "WantDocker", "ContainerServiceNames", "ContainerTargetDir",
     "X509UserProxy", "OAuthServicesNeeded", "SendCredential", "EC2AccessKeyId", "EC2SecretAccessKey",
     "S3AccessKeyIdFile", "S3SecretAccessKeyFile", "DAGManNodesLog", "DAGManNodesMask", "WantIOProxy",
-    "LimitDirectoryAccess", "ManifestDir", "JobMaterializeDigestFile", "JobMaterializeItemsFile",
+    "LimitDirectoryAccess", "ManifestDir", "JobMountUnderScratch", "Env",
+    "JobMaterializeDigestFile", "JobMaterializeItemsFile",
 )  # fmt: skip
 """Attributes that reach around the container or into the hub's files."""
 
 FROZEN = (
     "ContainerImage", "WantContainer", "WantContainerImage", "TransferContainer", "FallowImages", "FallowKey", "FallowRun",
     "Iwd", "Cmd", "In", "Out", "Err", "UserLog", "TransferInput", "TransferOutput", "TransferOutputRemaps",
-    "TransferExecutable", "JobNotification", "NotifyUser",
+    "TransferExecutable", "JobNotification", "NotifyUser", "FallowWalltime",
 )  # fmt: skip
 """Attributes that are checked at submission and must stay as they were."""
 
@@ -87,6 +88,11 @@ def requirements() -> list[Requirement]:
             "FallowImages is a space-separated list of sha256:<64 hex digits>.",
         ),
         Requirement(
+            "Walltime",
+            "isInteger(FallowWalltime) && FallowWalltime > 0",
+            "A job says how long it may run: FallowWalltime is a whole number of seconds.",
+        ),
+        Requirement(
             "WorkType",
             "({})".format(" || ".join(f'FallowWorkType =?= "{work_type}"' for work_type in WORK_TYPES)),
             f"FallowWorkType is one of {', '.join(WORK_TYPES)}.",
@@ -115,12 +121,12 @@ def requirements() -> list[Requirement]:
     ]
 
 
-LITERAL = ("ContainerImage", "FallowImages", *PATHS)
+LITERAL = ("ContainerImage", "FallowImages", "FallowWalltime", *PATHS)
 """Attributes that are evaluated once and written back, or removed where they have no value."""
 
 
-def transforms() -> str:
-    """The job transforms: what the authenticated identity says, over whatever the submitter wrote, and literals.
+def named_transforms() -> dict[str, list[str]]:
+    """The job transforms by name: what the authenticated identity says, over whatever the submitter wrote, and literals.
 
     A transform ends at its first statement that has no value, so each attribute that may be absent has its own.
     """
@@ -128,6 +134,11 @@ def transforms() -> str:
     for name in LITERAL:
         named[f"Value_{name}"] = [f"REQUIREMENTS !isUndefined({name})", f"EVALSET {name} {name}"]
         named[f"None_{name}"] = [f"REQUIREMENTS isUndefined({name})", f"DELETE {name}"]
+    return named
+
+
+def _transforms() -> str:
+    named = named_transforms()
     lines = [f"JOB_TRANSFORM_NAMES = {' '.join(named)}"]
     for name, statements in named.items():
         lines += [f"JOB_TRANSFORM_{name} @=end", *(f"  {statement}" for statement in statements), "@end"]
@@ -152,7 +163,7 @@ def _stamps() -> list[str]:
 def render() -> str:
     """The job policy as HTCondor configuration."""
     rules = requirements()
-    lines = [transforms(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
+    lines = [_transforms(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
     for rule in rules:
         lines += [
             f"SUBMIT_REQUIREMENT_{rule.name} = {rule.expression}",
