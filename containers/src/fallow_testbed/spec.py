@@ -26,7 +26,7 @@ class PilotPolicy(Settings):
     """Cores of one pilot."""
     memory_mb: int = Field(default=2048, ge=256)
     """Memory of one pilot."""
-    walltime_s: int = Field(default=1800, ge=60)
+    walltime_s: int = Field(default=7200, ge=60)
     """How long a pilot may run."""
     idle_exit_s: int = Field(default=60, ge=1)
     """A pilot without work leaves after this time."""
