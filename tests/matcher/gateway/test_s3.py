@@ -15,6 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import boto3
 import pytest
+import requests
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi.testclient import TestClient
@@ -268,6 +269,18 @@ def test_an_image_is_uploaded_once(client: TestClient, alice: dict[str, str], ob
     second = client.put(f"/v1/images/{DIGEST}", headers=alice)
     assert (second.status_code, second.json()["error"]) == (409, "exists")
     objects.delete_object(Bucket="fallow", Key=s3.image_key(DIGEST))
+
+
+def test_an_image_that_was_stored_meanwhile_is_not_replaced(
+    client: TestClient, alice: dict[str, str], objects: Any
+) -> None:
+    digest = "sha256:" + "e" * 64
+    url = client.put(f"/v1/images/{digest}", headers=alice).json()["url"]
+    once = {"If-None-Match": "*"}
+    assert requests.put(url, data=b"mine", timeout=10).status_code == 403
+    assert requests.put(url, data=b"mine", headers=once, timeout=10).status_code == 200
+    assert requests.put(url, data=b"other", headers=once, timeout=10).status_code == 412
+    assert objects.get_object(Bucket="fallow", Key=s3.image_key(digest))["Body"].read() == b"mine"
 
 
 def test_an_image_url_is_short_lived_and_comes_with_the_size(

@@ -91,12 +91,18 @@ def publish(hub: HubClient, path: Path, digest: str, *, ca_file: Path | None = N
     try:
         with path.open("rb") as stream:
             verify = str(ca_file) if ca_file else True
-            answer = requests.put(upload.url, data=stream, timeout=(_CONNECT_S, _READ_S), verify=verify)
+            # signed into the URL: nobody replaces an image that another has stored in the meantime
+            headers = {"If-None-Match": "*"}
+            answer = requests.put(
+                upload.url, data=stream, headers=headers, timeout=(_CONNECT_S, _READ_S), verify=verify
+            )
     except requests.RequestException as error:
         # the presigned URL is a secret, and the exception's text shows it
         raise NotAvailableError(
             f"The image {path} could not be sent to the hub's store: {type(error).__name__}.", retryable=True
         ) from None
+    if answer.status_code == requests.codes.precondition_failed:
+        return False
     if not answer.ok:
         raise NotAvailableError(
             f"The hub's store did not take the image {path}: status {answer.status_code}.", retryable=True

@@ -144,16 +144,17 @@ class Store:
         return self._call(head)
 
     def image_url(self, digest: str, operation: str, life_s: int) -> str:
-        """A presigned URL.
+        """A presigned URL. One to write is good with the header `If-None-Match: *` only, so it never replaces anything.
 
         Args:
             digest: The image's digest.
             operation: `get_object` or `put_object`.
             life_s: Seconds that the URL is good for.
         """
+        once = {"IfNoneMatch": "*"} if operation == "put_object" else {}
         url: str = self._client("s3").generate_presigned_url(
             operation,
-            Params={"Bucket": self._settings.bucket, "Key": image_key(digest)},
+            Params={"Bucket": self._settings.bucket, "Key": image_key(digest), **once},
             ExpiresIn=life_s,
         )
         return url
