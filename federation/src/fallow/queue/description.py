@@ -73,7 +73,7 @@ def _row(spec: JobSpec) -> dict[str, str]:
         "f_key": literal(spec.key, what=f"{where} its key"),
         "f_name": literal(spec.name, what=f"{where} its name"),
         "f_work_type": literal(spec.work_type) if spec.work_type else "undefined",
-        "f_images": literal(" ".join(spec.images)),
+        "f_images": literal(" ".join(spec.images)) if spec.images else "undefined",
     }
 
 

@@ -274,7 +274,7 @@ def _isolation(layout: Layout) -> dict[str, str]:
         # The slot's size and the further images reach our launcher this way, out of reach of the job's files.
         "SINGULARITY_EXTRA_ARGUMENTS": (
             'strcat("--fallow-memory ", MY.Memory, " --fallow-disk ", MY.Disk, " --fallow-cpus ", int(MY.Cpus), '
-            '" --fallow-images ", replaceAll(" ", TARGET.FallowImages ?: "none", ","))'
+            '" --fallow-images ", size(TARGET.FallowImages ?: "") > 0 ? replaceAll(" ", TARGET.FallowImages, ",") : "none")'
         ),
         "SINGULARITY_TARGET_DIR": "",
         "SINGULARITY_USE_PID_NAMESPACES": "True",

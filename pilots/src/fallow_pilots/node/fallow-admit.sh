@@ -26,5 +26,5 @@ name == "environment" && toupper(value) ~ /[^A-Z0-9_](LD_|GLIBC_|GCONV_|LOCPATH|
     refuse("loader")
 }
 name ~ /^(in|out|err)$/ && value != "\"/dev/null\"" && value ~ /^"\/|\.\./ { refuse("stdio") }
-name == "fallowimages" && value !~ /^"sha256:[0-9a-f]+( sha256:[0-9a-f]+)*"$/ { refuse(name) }
+name == "fallowimages" && value !~ /^"(sha256:[0-9a-f]+( sha256:[0-9a-f]+)*)?"$/ { refuse(name) }
 '
