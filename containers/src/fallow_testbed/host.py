@@ -25,6 +25,9 @@ PATH = "/opt/fallow/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:
 
 Root = Literal["pivot", "chroot", "machine"]
 
+_spawned: list[subprocess.Popen[bytes]] = []
+"""What was started to outlive its starter: kept, as Python warns of a running process that nobody knows any more."""
+
 
 @dataclass(frozen=True)
 class Mount:
@@ -180,13 +183,15 @@ class Host:
         path = self.files / log.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as stream:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self.enter(argv, user=user, env=env),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=stream,
                 start_new_session=True,
             )
+        _spawned.append(process)
+        return process
 
     def kill(self) -> None:
         """End the host with everything in it, and wait until it is gone."""
