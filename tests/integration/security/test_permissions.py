@@ -1,0 +1,84 @@
+"""Who may do what in the pool: `condor_ping -table ALL` for each identity, against the committed table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+
+from fallow_testbed.testbed import Testbed
+
+TABLE = Path(__file__).with_name("permissions.txt")
+IDENTITIES = ("nobody", "user", "pilot", "hub")
+DAEMONS = ("collector", "schedd", "negotiator", "master", "startd")
+
+Operator = Callable[..., CompletedProcess[str]]
+
+
+def decisions(said: str) -> dict[str, str]:
+    """Level → identity that is allowed, or `-`, from what `condor_ping -table` prints."""
+    found = {}
+    for line in said.splitlines()[1:]:
+        words = line.split()
+        found[words[0]] = words[5] if words[4] == "ALLOW" else "-"
+    return found
+
+
+def addresses(operator: Operator) -> dict[str, str]:
+    """The address of each daemon of the hub and of a pilot's startd, which an attacker may well have found out."""
+    found = {}
+    for name in DAEMONS:
+        of_whom = 'FallowCentre == "cedar"' if name == "startd" else 'Machine == "hub"'
+        asked = operator("condor_status", f"-{name}", "-constraint", of_whom, "-af", "MyAddress")
+        found[name] = asked.stdout.split()[0]
+    # A pilot's own port, which its centre's network may reach, without the way round through the hub.
+    found["startd"] = found["startd"].partition("?")[0].rstrip(">") + ">"
+    assert all(address.startswith("<") for address in found.values())
+    return found
+
+
+def table(seen: dict[tuple[str, str], dict[str, str]]) -> str:
+    """The table as text: a row for each daemon and level, a column for each identity."""
+    lines = [f"{'daemon':<12}{'level':<18}" + "".join(f"{name:<28}" for name in IDENTITIES).rstrip()]
+    for daemon in DAEMONS:
+        for level in seen["nobody", daemon]:
+            cells = [seen[name, daemon][level] for name in IDENTITIES]
+            lines.append(f"{daemon:<12}{level:<18}" + "".join(f"{cell:<28}" for cell in cells).rstrip())
+    return "\n".join(lines) + "\n"
+
+
+def test_each_identity_may_do_what_the_table_says_and_no_more(
+    attacker: Callable[..., Any], condor_token: Callable[..., str], operator: Operator
+) -> None:
+    outsiders = {
+        "nobody": attacker(),
+        "user": attacker(condor_token("alice")),
+        "pilot": attacker(condor_token("launcher-cedar")),
+    }
+    seen = {}
+    for daemon, address in addresses(operator).items():
+        ping = ["condor_ping", "-addr", address, "-table", "ALL"]
+        for name, somebody in outsiders.items():
+            seen[name, daemon] = decisions(somebody.run(*ping).stdout)
+        seen["hub", daemon] = decisions(operator(*ping, check=False).stdout)
+    comments = "".join(line for line in TABLE.read_text().splitlines(True) if line.startswith("#"))
+    assert comments + table(seen) == TABLE.read_text()
+
+
+@pytest.mark.parametrize("scope", ["condor:/READ", "condor:/WRITE"])
+def test_a_user_who_asks_for_less_gets_less(
+    attacker: Callable[..., Any], condor_token: Callable[..., str], operator: Operator, scope: str
+) -> None:
+    narrow = attacker(condor_token("alice", scope))
+    ping = ["condor_ping", "-addr", addresses(operator)["schedd"], "-table", "ALL"]
+    allowed = {
+        level for level, who in decisions(narrow.run(*ping).stdout).items() if who.startswith("alder.")
+    }
+    assert allowed == {"READ", "WRITE"} & {scope.rpartition("/")[2], *(["READ"] if "WRITE" in scope else [])}
+
+
+def test_the_configuration_in_effect_has_no_finding(bed: Testbed) -> None:
+    assert bed.host("hub").run(["fallow", "hub", "check", "--json"]).stdout.strip() == "[]"
