@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -137,6 +138,20 @@ def members(namespace: str) -> list[str]:
             except OSError:  # it ended meanwhile
                 continue
     return found
+
+
+def test_a_disk_that_fills_up_while_files_are_copied_is_told(
+    builder: Make, cache: ImageCache, debian: Callable[[], int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: object, **named: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "image.json")
+
+    monkeypatch.setattr(ImageCache, "publish", full)
+    with pytest.raises(
+        FallowError, match=r"rootfs could not be built: No space left on device .* Make space"
+    ):
+        builder().ensure(["rootfs"])
+    assert (names(cache), leftovers(cache)) == ([], [])
 
 
 def test_without_root_the_remedy_is_named(builder: Make, monkeypatch: pytest.MonkeyPatch) -> None:

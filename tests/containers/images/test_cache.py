@@ -93,3 +93,13 @@ def test_a_second_process_is_told_that_it_waits(cache: ImageCache) -> None:
                 os._exit(0)
         told.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     assert told == [7]
+
+
+def test_the_log_of_a_failed_build_stays_until_the_next(cache: ImageCache) -> None:
+    with cache.lock("some"):
+        cache.log("some", DIGEST).write_text("what went wrong")
+    assert cache.log("some", DIGEST).exists()
+    with cache.lock("some-base"):
+        assert cache.log("some", DIGEST).exists()
+    with cache.lock("some"):
+        assert not cache.log("some", DIGEST).exists()

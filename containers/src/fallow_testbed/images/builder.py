@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
+from fallow.errors import FallowError
 from fallow_testbed.images.cache import Image, ImageCache
 from fallow_testbed.images.catalogue import Catalogue
 from fallow_testbed.images.job import Job
@@ -67,12 +69,17 @@ class Builder:
             if self.catalogue.find(name):
                 return
             self.cache.require_space(definition.disk_mb, f"the image {name}")
-            with (
-                self.cache.staging(name) as staged,
-                self.progress.step(f"image {name}: {definition.summary}"),
-            ):
-                job = Job(self.catalogue, name, staged, runner, wait_for)
-                size, sha256 = job.run()
-                kind = "sif" if definition.sif else "tree"
-                self.cache.publish(staged, name, digest, kind=kind, size=size, sha256=sha256)
+            try:
+                with (
+                    self.cache.staging(name) as staged,
+                    self.progress.step(f"image {name}: {definition.summary}"),
+                ):
+                    size, sha256 = Job(self.catalogue, name, staged, runner, wait_for).run()
+                    kind = "sif" if definition.sif else "tree"
+                    self.cache.publish(staged, name, digest, kind=kind, size=size, sha256=sha256)
+            except OSError as error:
+                raise FallowError(
+                    f"The image {name} could not be built: {error.strerror} ({error.filename}).",
+                    remedy="Make space and try again." if error.errno == errno.ENOSPC else "",
+                ) from error
             runner.log.unlink(missing_ok=True)

@@ -67,11 +67,8 @@ class ImageCache:
         return self.images / f"{name}-{digest[:12]}"
 
     def log(self, name: str, digest: str) -> Path:
-        """An empty file for what the programs of a build say; it stays when the build fails."""
-        path = self.root / "logs" / f"{name}-{digest[:12]}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(b"")
-        return path
+        """Where the programs of a build say what they do; kept, when it failed, until the next build of that image."""
+        return self.root / "logs" / f"{name}-{digest[:12]}.log"
 
     def find(self, name: str, digest: str) -> Image | None:
         """Look an image up; None when it has not been built."""
@@ -95,6 +92,7 @@ class ImageCache:
         """
         try:
             self.images.mkdir(parents=True, exist_ok=True)
+            (self.root / "logs").mkdir(exist_ok=True)
             handle = os.open(self.images / f".lock-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise NotAvailableError(
@@ -109,6 +107,8 @@ class ImageCache:
                 fcntl.flock(handle, fcntl.LOCK_EX)
             for left in self.images.glob(f"{_STAGING}{name}.*"):
                 remove_tree(left)
+            for log in (self.root / "logs").glob(f"{name}-{'?' * 12}.log"):
+                log.unlink()
             yield
         finally:
             os.close(handle)

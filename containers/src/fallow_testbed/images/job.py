@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -62,12 +61,6 @@ class Job:
             raise FallowError(
                 f"The image {self.name} could not be built: {error.what} {last}",
                 remedy=f"All of it is in {self.runner.log}.",
-            ) from error
-        except OSError as error:
-            full = error.errno == errno.ENOSPC
-            raise FallowError(
-                f"The image {self.name} could not be built: {error.strerror} ({error.filename}).",
-                remedy="Make space and try again." if full else "",
             ) from error
 
     def _assemble(self) -> None:

@@ -77,7 +77,7 @@ class Runner:
             ProgramError: It ended with a failure, or the runner was stopped.
         """
         tied = ["setpriv", "--pdeathsig", "KILL", "--", *argv]  # a killed build leaves no program behind
-        with self.log.open("ab") as stream:
+        with self.log.open("a+b") as stream:
             start = stream.tell()
             with self._lock:
                 if self._stopped:
@@ -92,8 +92,9 @@ class Runner:
                     start_new_session=True,  # Ctrl-C reaches us alone, and we end the rest
                 )
             code = process.wait()
-        if code != 0:
-            output = self.log.read_bytes()[start:].decode(errors="replace")
+            stream.seek(start)
+            output = stream.read().decode(errors="replace") if code else ""
+        if code:
             raise ProgramError(f"{Path(argv[0]).name} ended with code {code}.", output=output)
 
     def stop(self) -> None:
