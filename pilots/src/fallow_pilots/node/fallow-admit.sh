@@ -22,6 +22,8 @@ name !~ /^(env|environment|in|out|err|transferin|transferout|transfererr|fallowi
 value == "undefined" { next }
 name ~ /^(env|precmd|postcmd|transferplugins|hookkeyword|containertargetdir|jobmountunderscratch)$/ { refuse(name) }
 value !~ /^"([^"\\]|\\.)*"$/ && value !~ /^(true|false)$/ { refuse("expression-" name) }
+# Written-out control characters are blanks to the starter.
+name == "environment" { gsub(/\\./, " ", value) }
 name == "environment" && toupper(value) ~ /[^A-Z0-9_](LD_|GLIBC_|GCONV_|LOCPATH|MALLOC_|NLSPATH|RES_|HOSTALIASES|LOCALDOMAIN|BASH|ENV=|SHELLOPTS|PS4|IFS=)/ {
     refuse("loader")
 }

@@ -1,11 +1,8 @@
 # Starts one payload in its container. HTCondor's starter runs this as the pilot's user, outside of the container,
-# with the job's environment: nothing from the job is trusted here. The lines above set the site's values:
+# with the job's environment: nothing from the job is trusted here. The lines above have emptied the environment but
+# for the payload's own variables, which carry a prefix, and have set the site's values:
 #   apptainer path execute libexec store verified entry check_sif home extra_binds procs_user procs_job requests
 # Only words that HTCondor is known to pass are accepted; what the payload sees is decided below, not by them.
-set -fu
-PATH=$path
-umask 077
-
 refuse() {
     printf 'fallow-apptainer: %s\n' "$1" >&2
     exit 255
@@ -62,13 +59,6 @@ for number in "$memory_mb" "$disk_kb" "$cpus"; do
     esac
 done
 
-# From here on the environment holds what we chose and the payload's own variables, which carry a prefix.
-for name in $(export -p | sed -n 's/^export \([A-Za-z_][A-Za-z0-9_]*\)=.*/\1/p; s/^export \([A-Za-z_][A-Za-z0-9_]*\)$/\1/p'); do
-    case $name in
-    APPTAINERENV_*) ;;
-    *) command unset "$name" 2>/dev/null ;;
-    esac
-done
 export PATH="$path" HOME="$home" APPTAINER_CONFIGDIR="$home"
 
 # HTCondor's own test of the runtime, at the start of the pilot.

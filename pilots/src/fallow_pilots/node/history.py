@@ -12,22 +12,17 @@ _NUMBER = re.compile(r"^([A-Za-z]\w*) = (-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)$")
 
 @dataclass(frozen=True)
 class Run:
-    """One job that ended on this pilot.
+    """One job that this pilot ran.
 
     Args:
         wall_s: Seconds that it ran.
         cores: Cores that it held.
-        exit_code: Its exit status; None where it was evicted or killed by a signal.
+        finished: Whether it ended by itself, and not because it was evicted or killed.
     """
 
     wall_s: float
     cores: int
-    exit_code: int | None
-
-    @property
-    def finished(self) -> bool:
-        """Whether it ended by itself."""
-        return self.exit_code is not None
+    finished: bool
 
 
 def parse(text: str) -> list[Run]:
@@ -54,10 +49,9 @@ def read(path: Path) -> list[Run]:
 
 
 def _run(numbers: dict[str, float]) -> Run:
-    wall_s = max(numbers.get("RemoteWallClockTime", 0.0), numbers.get("JobDuration", 0.0))
-    code = numbers.get("ExitCode")
     return Run(
-        wall_s=wall_s,
+        wall_s=max(numbers.get("RemoteWallClockTime", 0.0), numbers.get("JobDuration", 0.0)),
         cores=int(numbers.get("CpusProvisioned", 1)),
-        exit_code=None if code is None else int(code),
+        # The queue clears the reason of an earlier eviction when the job starts again.
+        finished="ExitCode" in numbers and "VacateReasonCode" not in numbers,
     )

@@ -58,7 +58,9 @@ def text(layout: Layout, values: Values) -> str:
         "path": SYSTEM_PATH,
     }
     head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in names.items())
-    return f"#!/bin/sh\n{head}\n{_shipped('fallow-apptainer.sh')}"
+    # The job's variables go first: they may have the names of ours.
+    start = f"#!/bin/sh\nPATH={SYSTEM_PATH}\n{_shipped('fallow-clean.sh')}"
+    return f"{start}\n{head}\n{_shipped('fallow-apptainer.sh')}"
 
 
 def jail_plan(layout: Layout, values: Values) -> dict[str, object]:

@@ -1,0 +1,134 @@
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fallow_pilots.node.condor import Node, Programs, draining, literal, render, settings, start_expression
+from fallow_pilots.node.layout import Layout
+from fallow_pilots.spec import PilotSpec
+
+Make = Callable[..., PilotSpec]
+PROGRAMS = Programs(sbin=Path("/usr/sbin"), libexec=Path("/usr/libexec/condor"))
+
+
+@pytest.fixture
+def values(make_spec: Make, place: Layout) -> dict[str, str]:
+    node = Node(hostname="wn1", disk_kb=2048, capabilities={"HasSIF": True})
+    return settings(make_spec(), place, PROGRAMS, node, until=1_800_000_000)
+
+
+@pytest.mark.parametrize("level", ["DEFAULT", "CLIENT", "READ"])
+@pytest.mark.parametrize("fence", ["AUTHENTICATION", "ENCRYPTION", "INTEGRITY"])
+def test_every_connection_is_fenced(values: dict[str, str], level: str, fence: str) -> None:
+    assert values[f"SEC_{level}_{fence}"] == "REQUIRED"
+
+
+@pytest.mark.parametrize("level", ["DEFAULT", "CLIENT", "READ"])
+def test_tokens_are_the_only_way_to_authenticate(values: dict[str, str], level: str) -> None:
+    assert values[f"SEC_{level}_AUTHENTICATION_METHODS"] == "IDTOKENS"
+
+
+def test_no_list_of_who_may_has_a_wildcard(values: dict[str, str]) -> None:
+    allowed = {name: value for name, value in values.items() if name.startswith("ALLOW_")}
+    assert allowed
+    assert not [name for name, value in allowed.items() if "*" in value]
+
+
+def test_nobody_administers_a_pilot_from_afar(values: dict[str, str]) -> None:
+    assert values["ALLOW_ADMINISTRATOR"] == ""
+    assert values["DENY_ADMINISTRATOR"] == "*"
+    assert values["SEC_ENABLE_REMOTE_ADMINISTRATION"] == "False"
+
+
+def test_a_pilot_has_no_signing_key(values: dict[str, str], place: Layout) -> None:
+    assert values["SEC_PASSWORD_DIRECTORY"] == str(place.passwords)
+    assert not list(place.passwords.iterdir())
+
+
+def test_the_token_lies_outside_of_what_payloads_have(values: dict[str, str]) -> None:
+    assert not Path(values["SEC_TOKEN_DIRECTORY"]).is_relative_to(values["EXECUTE"])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SINGULARITY_JOB", "True"),
+        ("SINGULARITY_BIND_EXPR", '""'),
+        ("SINGULARITY_IMAGE_EXPR", "TARGET.ContainerImage"),
+        ("SINGULARITY_USE_PID_NAMESPACES", "True"),
+        ("STARTER_ALLOW_JOB_PRE_AND_POST_CMD", "False"),
+        ("STARTER_DISABLE_USER_SUPPLIED_TRANSFER_PLUGINS", "True"),
+        ("ENABLE_URL_TRANSFERS", "False"),
+        ("ENABLE_SSH_TO_JOB", "False"),
+        ("ENABLE_CHIRP", "False"),
+        ("USE_PROCD", "True"),
+    ],
+)
+def test_payloads_are_kept_in(values: dict[str, str], name: str, value: str) -> None:
+    assert values[name] == value
+
+
+def test_the_jobs_hook_is_always_ours(values: dict[str, str], place: Layout) -> None:
+    assert values[f"{values['STARTER_JOB_HOOK_KEYWORD']}_HOOK_PREPARE_JOB"] == str(place.hook)
+
+
+def test_the_pilot_only_dials_out(values: dict[str, str]) -> None:
+    assert values["CCB_ADDRESS"] == "$(COLLECTOR_HOST)"
+    assert values["COLLECTOR_HOST"] == "hub.example.org:9618"
+
+
+def test_the_slot_offers_what_the_launcher_asked_for(values: dict[str, str]) -> None:
+    assert (values["NUM_CPUS"], values["MEMORY"], values["DISK"]) == ("4", "4000", "2048")
+    assert values["SLOT_TYPE_1_PARTITIONABLE"] == "True"
+
+
+def test_the_slot_says_whose_it_is_and_until_when(values: dict[str, str]) -> None:
+    assert values["FallowCentre"] == '"alder"'
+    assert values["FallowPilot"] == '"alder-7"'
+    assert values["FallowUntil"] == "1800000000"
+    assert {"FallowCentre", "FallowPilot", "FallowUntil", "HasSIF"} == set(values["STARTD_ATTRS"].split(", "))
+
+
+@pytest.mark.parametrize(
+    "clause",
+    [
+        "isUndefined(TARGET.PreCmd) && isUndefined(TARGET.PostCmd)",
+        "TARGET.JobUniverse == 5",
+        "TARGET.FallowWalltime <= MY.FallowUntil - time()",
+    ],
+)
+def test_start_repeats_the_submit_checks(make_spec: Make, clause: str) -> None:
+    assert f"({clause})" in start_expression(make_spec())
+
+
+def test_start_holds_the_centres_conditions(make_spec: Make) -> None:
+    condition = 'TARGET.FallowWorkType =?= "urgent"'
+    assert start_expression(make_spec(conditions=(condition,))).endswith(f"({condition})")
+
+
+def test_start_does_not_split_the_queue_by_environment(make_spec: Make) -> None:
+    assert "Environment" not in start_expression(make_spec())
+
+
+def test_configuration_keeps_dollars_of_patterns(make_spec: Make) -> None:
+    assert not re.search(r"\$(?!\()", start_expression(make_spec()))
+
+
+def test_a_draining_slot_takes_nothing_new() -> None:
+    assert "FALLOW_ACCEPT = False\n" in draining()
+
+
+@pytest.mark.parametrize(("value", "text"), [(True, "True"), (7, "7"), ("a b", '"a b"'), ('q"', '"q\\""')])
+def test_values_become_literals(value: bool | int | str, text: str) -> None:
+    assert literal(value) == text
+
+
+@pytest.mark.parametrize("value", ["a\nALLOW_ADMINISTRATOR = *", "tail\\", "\0"])
+def test_text_that_could_become_configuration_is_refused(value: str) -> None:
+    with pytest.raises(ValueError, match="backslash or control character"):
+        literal(value)
+
+
+def test_a_value_expands_no_macro() -> None:
+    assert render({"X": literal("$(SEC_PASSWORD_FILE)")}) == 'X = "$(DOLLAR)(SEC_PASSWORD_FILE)"\n'

@@ -1,0 +1,101 @@
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fallow_pilots.node.lifecycle import SETTLE_S, Asked, End, Phase, Situation, next_phase, verdict
+from fallow_pilots.outcome import Code
+
+CALM = Situation(
+    phase=Phase.WORKING,
+    phase_age_s=10.0,
+    now=1000.0,
+    until=2000.0,
+    asked=Asked.NOTHING,
+    token_valid=True,
+    evict_s=30.0,
+    busy=True,
+)
+QUIET_END = End(
+    phase=Phase.WORKING,
+    asked=Asked.NOTHING,
+    jobs_run=0,
+    seen_in_pool=True,
+    denied=False,
+    token_valid=True,
+    master_status=0,
+)
+
+
+def test_a_pilot_left_in_peace_works_on() -> None:
+    assert next_phase(CALM) is Phase.WORKING
+
+
+def test_asked_to_drain_it_lets_payloads_finish() -> None:
+    assert next_phase(replace(CALM, asked=Asked.DRAIN)) is Phase.DRAINING
+
+
+def test_asked_to_evict_it_stops_them() -> None:
+    assert next_phase(replace(CALM, asked=Asked.EVICT)) is Phase.EVICTING
+
+
+@pytest.mark.parametrize("phase", [Phase.WORKING, Phase.DRAINING])
+def test_at_its_end_it_stops_what_runs(phase: Phase) -> None:
+    assert next_phase(replace(CALM, phase=phase, now=2000.0)) is Phase.EVICTING
+
+
+def test_without_a_token_it_takes_nothing_new() -> None:
+    assert next_phase(replace(CALM, token_valid=False)) is Phase.DRAINING
+
+
+def test_a_drained_pilot_leaves() -> None:
+    drained = replace(CALM, phase=Phase.DRAINING, busy=False, phase_age_s=SETTLE_S)
+    assert next_phase(drained) is Phase.EVICTING
+
+
+def test_a_pilot_that_still_runs_something_does_not_leave() -> None:
+    assert next_phase(replace(CALM, phase=Phase.DRAINING, phase_age_s=900.0)) is Phase.DRAINING
+
+
+def test_a_claim_made_just_before_the_slot_closed_is_waited_for() -> None:
+    closing = replace(CALM, phase=Phase.DRAINING, busy=False, phase_age_s=SETTLE_S / 2)
+    assert next_phase(closing) is Phase.DRAINING
+
+
+def test_what_does_not_end_in_time_is_killed() -> None:
+    assert next_phase(replace(CALM, phase=Phase.EVICTING, phase_age_s=30.0)) is Phase.KILLING
+
+
+@given(
+    st.builds(
+        Situation,
+        phase=st.sampled_from(Phase),
+        phase_age_s=st.floats(0, 1e6),
+        now=st.floats(0, 1e6),
+        until=st.floats(0, 1e6),
+        asked=st.sampled_from(Asked),
+        token_valid=st.booleans(),
+        evict_s=st.floats(0, 1e3),
+        busy=st.booleans(),
+    )
+)
+def test_a_pilot_never_goes_back(situation: Situation) -> None:
+    assert next_phase(situation).value >= situation.phase.value
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (QUIET_END, Code.NO_WORK),
+        (replace(QUIET_END, jobs_run=3), Code.WORK_DONE),
+        (replace(QUIET_END, jobs_run=3, asked=Asked.DRAIN), Code.ASKED_TO_STOP),
+        (replace(QUIET_END, seen_in_pool=False, denied=True), Code.BANNED),
+        (replace(QUIET_END, seen_in_pool=False), Code.HUB_BROKEN),
+        (replace(QUIET_END, token_valid=False), Code.HUB_BROKEN),
+        (replace(QUIET_END, master_status=44), Code.TRANSIENT),
+        (replace(QUIET_END, master_status=-9, phase=Phase.KILLING), Code.NO_WORK),
+    ],
+)
+def test_the_end_has_a_code(end: End, code: Code) -> None:
+    assert verdict(end)[0] is code
