@@ -19,6 +19,9 @@ Value = Union[bool, int, float, str]
 IMAGE = "^/fallow/images/sha256-[0-9a-f]{64}[.]sif$"
 """What `ContainerImage` of an admissible job looks like."""
 
+OVERTIME_S = 60
+"""How much longer than it asked for a job may run: starting and moving files takes time too."""
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -230,6 +233,7 @@ def _vacate_s(spec: PilotSpec) -> int:
 def _policy(spec: PilotSpec) -> dict[str, str]:
     over_memory = "(MemoryUsage ?: 0) > Memory"
     over_disk = "(DiskUsage ?: 0) > Disk"
+    over_time = f"(time() - (JobStart ?: time())) > TARGET.FallowWalltime + {OVERTIME_S}"
     vacate_s = _vacate_s(spec)
     return {
         "FALLOW_ACCEPT": "True",
@@ -242,13 +246,19 @@ def _policy(spec: PilotSpec) -> dict[str, str]:
         "KILL": "False",
         "OVER_MEMORY": over_memory,
         "OVER_DISK": over_disk,
-        "PREEMPT": "$(OVER_MEMORY) || $(OVER_DISK)",
+        "OVER_TIME": over_time,
+        "PREEMPT": "($(OVER_MEMORY)) =?= True || ($(OVER_DISK)) =?= True || ($(OVER_TIME)) =?= True",
         "WANT_HOLD": "$(PREEMPT)",
         "WANT_HOLD_REASON": (
-            'ifThenElse($(OVER_MEMORY), strcat("The job used ", MemoryUsage, " MB and had asked for ", Memory, " MB."), '
-            'strcat("The job used ", DiskUsage, " KiB of disk and had asked for ", Disk, " KiB."))'
+            "ifThenElse(($(OVER_MEMORY)) =?= True, "
+            'strcat("The job used ", MemoryUsage, " MB and had asked for ", Memory, " MB."), '
+            "ifThenElse(($(OVER_DISK)) =?= True, "
+            'strcat("The job used ", DiskUsage, " KiB of disk and had asked for ", Disk, " KiB."), '
+            'strcat("The job ran longer than the ", TARGET.FallowWalltime, " s that it had asked for.")))'
         ),
-        "WANT_HOLD_SUBCODE": "ifThenElse($(OVER_MEMORY), 102, 104)",
+        "WANT_HOLD_SUBCODE": (
+            "ifThenElse(($(OVER_MEMORY)) =?= True, 102, ifThenElse(($(OVER_DISK)) =?= True, 104, 105))"
+        ),
         # Retirement would also delay the end that the centre asks for.
         "MAXJOBRETIREMENTTIME": "0",
         "MACHINEMAXVACATETIME": str(vacate_s),
