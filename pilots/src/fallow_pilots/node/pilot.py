@@ -88,6 +88,8 @@ def prepare(spec: PilotSpec, place: layout.Layout) -> Prepared:
         NotAvailableError: It is not fit for payloads; every reason is named.
     """
     programs = checks.find_htcondor()
+    # Starters see only what is there now: the first pilot of a centre makes the store.
+    spec.image_store_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
     apptainer = isolation.apptainer()
     image = isolation.make_check_image(apptainer, programs.libexec, place.root)
     launcher.write(place, _values(spec, programs, apptainer, image))
