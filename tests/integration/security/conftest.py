@@ -19,11 +19,17 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
+from fallow.client import client_settings, connect
+from fallow.queue.hub import open_queue
+from fallow.queue.images import publish
+from fallow.queue.records import JobRecord, JobState
+from fallow.queue.spec import JobSpec
 from fallow_testbed import files, hub, issuer, people, s3
 from fallow_testbed.host import Host
+from fallow_testbed.images import ensure_sif
 from fallow_testbed.spec import HUB_ADDRESS
 from fallow_testbed.testbed import Testbed
-from fallow_testbed.wait import serve
+from fallow_testbed.wait import serve, wait_until
 
 T = TypeVar("T")
 
@@ -198,6 +204,82 @@ def _enter(pid: int) -> None:
             if libc.setns(namespace.fileno(), 0) != 0:
                 raise OSError(ctypes.get_errno(), f"setns {name}")
     os.chdir(here)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job."""
+
+    record: JobRecord
+    stdout: str
+    stderr: str
+
+
+@pytest.fixture(scope="session")
+def image(at: Callable[..., Any]) -> str:
+    """The digest of an image with Python in it, which the hub has."""
+    packed = ensure_sif("analysis")
+    digest = f"sha256:{packed.sha256}"
+    at("alice", published, packed.sif, digest)
+    return digest
+
+
+@pytest.fixture(scope="session")
+def jobs(
+    at: Callable[..., Any], image: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., dict[str, Outcome]]:
+    """`jobs(person, {name: specification, …})`: run jobs together, until each has ended or is held; name → outcome."""
+
+    def run(person: str, specs: dict[str, dict[str, Any]], deadline_s: float = 90) -> dict[str, Outcome]:
+        directory = tmp_path_factory.mktemp("jobs")
+        return at(person, ran, specs, image, directory, deadline_s)  # type: ignore[no-any-return]
+
+    return run
+
+
+def published(path: Path, digest: str) -> None:
+    """Send an image to the hub; called at the desk."""
+    settings = client_settings()
+    publish(connect(settings), path, digest, ca_file=settings.ca_file)
+
+
+def ran(
+    specs: dict[str, dict[str, Any]], image: str, directory: Path, deadline_s: float
+) -> dict[str, Outcome]:
+    """Run jobs and take what they wrote; called at the desk."""
+    queue = open_queue(connect())
+    run = f"security-{directory.name}-{os.getpid()}"
+    usual = {
+        "run": run,
+        "image": image,
+        "directory": directory,
+        "memory_mb": 512,
+        "disk_mb": 256,
+        "walltime_s": 600,
+    }
+    queue.submit([JobSpec(**{**usual, "key": name, "name": name, **spec}) for name, spec in specs.items()])
+    seen: dict[str, JobRecord] = {}
+
+    def ended() -> bool:
+        seen.update(queue.status(run))
+        return all(job.state in (JobState.FINISHED, JobState.HELD, JobState.REMOVED) for job in seen.values())
+
+    outcomes = {}
+    try:
+        wait_until(ended, f"The last of {', '.join(specs)}", deadline_s, pause_s=0.3)
+    finally:
+        for name, record in seen.items():
+            into = directory / f"{name}-output"
+            into.mkdir()
+            if record.state is JobState.FINISHED:
+                queue.fetch(record.id, into=into)
+            texts = [
+                (into / stream).read_text() if (into / stream).exists() else ""
+                for stream in ("stdout", "stderr")
+            ]
+            outcomes[name] = Outcome(record, *texts)
+        queue.remove(run=run)
+    return outcomes
 
 
 SERVER = """
