@@ -154,6 +154,7 @@ class Host:
         *,
         user: str = "root",
         env: Mapping[str, str] | None = None,
+        directory: Path | None = None,
         stdin: str | None = None,
         check: bool = True,
         timeout_s: float = 120,
@@ -163,7 +164,7 @@ class Host:
         Raises:
             FallowError: It failed (and `check`) or did not end in time.
         """
-        line = self.enter(argv, user=user, env=env)
+        line = self.enter(argv, user=user, env=env, directory=directory)
         feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
             done = subprocess.run(

@@ -14,6 +14,7 @@ GATEWAY_URL = f"https://hub:{GATEWAY_PORT}"
 SETTINGS = "/etc/fallow/hub.toml"
 TLS = "/etc/fallow/tls"
 ACCOUNT = "condor"
+QUEUE = "queue@hub"
 CONDOR_ENVIRONMENT = {"CONDOR_CONFIG": "/etc/fallow/condor/condor_config"}
 
 

@@ -50,11 +50,15 @@ def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
 
     wait_until(runs, f"a job of rule {rule}", deadline_s, pause_s=0.2)
     victim = found[0]
-    native_id = _submit(layout, victim.centre, [f"--nodelist={victim.node}", "--exclusive", "--wrap=sleep 20"])
+    native_id = _submit(
+        layout, victim.centre, [f"--nodelist={victim.node}", "--exclusive", "--wrap=sleep 20"]
+    )
     login = layout.login(victim.centre)
 
     def started() -> bool:
-        return login.run(["squeue", "-h", "-j", native_id, "-o", "%T"], check=False).stdout.strip() == "RUNNING"
+        return (
+            login.run(["squeue", "-h", "-j", native_id, "-o", "%T"], check=False).stdout.strip() == "RUNNING"
+        )
 
     wait_until(started, f"local job {native_id} at {victim.centre}", slurm.PREEMPTION_GRACE_S + 60)
     return victim
@@ -62,7 +66,7 @@ def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
 
 def running(layout: Layout) -> Iterator[Preemption]:
     """The federation's running jobs and their nodes, as the hub sees them."""
-    asked = ["condor_q", "-allusers", "-run", "-af:t", "ClusterId", "ProcId", "FallowName", "RemoteHost"]
+    asked = ["condor_q", "-name", hub.QUEUE, "-allusers", "-run", "-af:t", "ClusterId", "ProcId", "FallowName", "RemoteHost"]
     said = layout.hub().run(asked, user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT).stdout
     for line in said.splitlines():
         cluster, proc, name, remote = line.split("\t")

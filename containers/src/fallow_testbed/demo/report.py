@@ -31,7 +31,9 @@ def job_rows(jobs: Sequence[dict[str, Any]], preempted: Preemption | None) -> li
     return rows
 
 
-def centre_rows(jobs: Sequence[dict[str, Any]], centres: Sequence[str], user_centre: str) -> list[dict[str, Any]]:
+def centre_rows(
+    jobs: Sequence[dict[str, Any]], centres: Sequence[str], user_centre: str
+) -> list[dict[str, Any]]:
     """One row per centre: jobs it ran, core-seconds it gave to another centre's user and used of the others."""
     seconds = {centre: sum(_core_s(job) for job in jobs if job["centre"] == centre) for centre in centres}
     used = sum(spent for centre, spent in seconds.items() if centre != user_centre)

@@ -19,7 +19,7 @@ from rich.progress import Progress as Bar
 
 from fallow import output
 from fallow.errors import FallowError
-from fallow_testbed import people
+from fallow_testbed import demo_data, people
 from fallow_testbed.demo import locals as local_users
 from fallow_testbed.demo import report
 from fallow_testbed.demo.locals import Preemption
@@ -31,7 +31,8 @@ from fallow_testbed.testbed import Testbed, check_machine, state_directory
 from fallow_testbed.wait import wait_until
 
 USER = "alice"
-LONG_RULE = "bootstrap"
+LONG_RULE = "resample"
+FOLDER = "demo"
 FALLOW = str(Path(sys.executable).with_name("fallow"))
 STEPS = re.compile(r"^(\d+) of (\d+) steps", re.MULTILINE)
 
@@ -47,16 +48,16 @@ def run(name: str, directory: Path) -> None:
     check_machine()
     progress = Progress()
     images = builder(progress)
-    built = images.ensure(["parts", "worker", "analysis"])
+    built = images.ensure(["parts", "worker", "analysis", "demo-data"])
     bed = Testbed(state_directory(name))
     try:
-        layout = bed.up(DEFAULT, images.layers("parts"), progress)
+        layout = bed.up(DEFAULT, images.catalogue.layers("parts"), progress)
         wait_for_capacity(layout, progress)
         with progress.step("let each centre's own users take part of their machine"):
             for centre, declared in layout.spec.centres.items():
                 local_users.occupy(layout, centre, max(1, declared.nodes * declared.cores // 4))
-        with progress.step("prepare the workflow"):
-            prepare_workflow(directory, built["analysis"].sif)
+        shutil.rmtree(directory, ignore_errors=True)
+        demo_data.prepare(directory, progress)
         preempted = run_workflow(layout, directory, built["worker"].sif)
     except BaseException:
         with progress.step("take the testbed down"):
@@ -70,22 +71,15 @@ def wait_for_capacity(layout: Layout, progress: Progress) -> None:
     givers = {name for name, declared in layout.spec.centres.items() if declared.pilots.max_pilots}
 
     def all_give() -> bool:
-        said = layout.desk().run([FALLOW, "capacity", "--json"], env=people.environment(layout, USER), check=False)
+        said = layout.desk().run(
+            [FALLOW, "capacity", "--json"], env=people.environment(layout, USER), check=False
+        )
         offers = json.loads(said.stdout) if said.returncode == 0 else []
         return givers <= {offer["centre"] for offer in offers if offer["running_pilots"]}
 
     with progress.step("wait for the first pilot of every centre"):
         wait_until(all_give, "the pilots of all centres", 60, pause_s=0.3)
     click.echo(layout.desk().run([FALLOW, "capacity"], env=people.environment(layout, USER)).stdout)
-
-
-def prepare_workflow(directory: Path, analysis: Path) -> None:
-    """Lay the demo's workflow, its inputs and its image out in `directory`, anew."""
-    shutil.rmtree(directory, ignore_errors=True)
-    shutil.copytree(WORKFLOW, directory)
-    fetch_inputs(directory)
-    link = directory / "analysis.sif"
-    link.symlink_to(analysis)
 
 
 def command(prefix: str, worker: Path) -> list[str]:
@@ -105,7 +99,8 @@ def run_workflow(layout: Layout, directory: Path, worker: Path) -> Preemption | 
     """
     desk, env = layout.desk(), people.environment(layout, USER)
     storage = json.loads(desk.run([FALLOW, "storage", "--json"], env=env).stdout)
-    argv = command(f"s3://{storage['bucket']}/{storage['prefix']}demo", worker)
+    desk.run([FALLOW, "storage", "put", "--to", FOLDER, "input"], env=env, directory=directory)
+    argv = command(f"{storage['url']}/{FOLDER}", worker)
     click.echo(f"\n{USER} types, at the desk, in {directory}:\n  {shlex.join(argv)}\n", err=True)
     log = directory / "snakemake.log"
     taken: list[Preemption] = []
@@ -126,14 +121,22 @@ def run_workflow(layout: Layout, directory: Path, worker: Path) -> Preemption | 
                 process.wait()
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-        raise FallowError(f"The workflow failed; the end of {log}:\n{tail}\n", remedy="See the log for the whole story.")
+        raise FallowError(
+            f"The workflow failed; the end of {log}:\n{tail}\n", remedy="See the log for the whole story."
+        )
     return taken[0] if taken else None
 
 
 def follow(process: subprocess.Popen[bytes], log: Path) -> None:
     """Show how many of the workflow's steps are done until it ends."""
     console = Console(stderr=True)
-    columns = (TextColumn("workflow"), BarColumn(), MofNCompleteColumn(), TextColumn("jobs,"), TimeElapsedColumn())
+    columns = (
+        TextColumn("workflow"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("jobs,"),
+        TimeElapsedColumn(),
+    )
     with Bar(*columns, console=console, disable=not console.is_terminal) as bar:
         task = bar.add_task("workflow", total=None)
         shown = ""

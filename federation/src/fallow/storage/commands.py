@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from pathlib import Path
 
 import click
 
@@ -46,3 +47,16 @@ def env() -> None:
     settings = client_settings()
     for name, value in environment(connect(settings).storage(), settings).items():
         click.echo(f"export {name}={shlex.quote(value)}")
+
+
+@storage.command()
+@click.argument("files", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.option("--to", default="", help="Folder in your storage; default: its top.")
+def put(files: tuple[Path, ...], to: str) -> None:
+    """Upload FILES, and directories with all below them, under their relative names."""
+    from fallow.client import client_settings, connect
+    from fallow.storage.upload import upload
+
+    settings = client_settings()
+    count = upload(connect(settings).storage(), files, to, ca_file=settings.ca_file)
+    click.echo(f"{count} files uploaded.", err=True)
