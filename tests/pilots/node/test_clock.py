@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import pytest
 
 from fallow_pilots.node.clock import end_of_allocation, skew_s

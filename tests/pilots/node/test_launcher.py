@@ -1,3 +1,5 @@
+from __future__ import annotations
+
 import json
 import shutil
 import subprocess
@@ -37,7 +39,7 @@ def values(tmp_path: Path) -> Values:
 
 
 class Ran:
-    def __init__(self, result: "subprocess.CompletedProcess[str]") -> None:
+    def __init__(self, result: subprocess.CompletedProcess[str]) -> None:
         self.status, self.errors = result.returncode, result.stderr
         words, _, environment = result.stdout.partition("\0\0")
         self.words = words.split("\0")
