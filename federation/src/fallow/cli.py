@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import sys
 from importlib.metadata import EntryPoint, entry_points
-from typing import List, Optional
 
 import click
 
@@ -15,19 +14,21 @@ from fallow.errors import FallowError
 GROUP = "fallow.commands"
 
 
-def _installed() -> "dict[str, EntryPoint]":
-    found = entry_points()
-    chosen = found.select(group=GROUP) if hasattr(found, "select") else found.get(GROUP, [])
-    return {point.name: point for point in chosen}
+def _installed() -> dict[str, EntryPoint]:
+    if sys.version_info >= (3, 10):
+        return {point.name: point for point in entry_points(group=GROUP)}
+    return {point.name: point for point in entry_points().get(GROUP, [])}
 
 
 class PartsGroup(click.Group):
     """A group whose commands live in the installed parts; a part is imported only when its command is used."""
 
-    def list_commands(self, ctx: click.Context) -> List[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names of the built-in commands and of those that installed parts offer."""
         return sorted({*super().list_commands(ctx), *_installed()})
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> Optional[click.Command]:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; importing its part happens here."""
         known = super().get_command(ctx, cmd_name)
         if known is not None:
             return known
@@ -36,7 +37,10 @@ class PartsGroup(click.Group):
             return None
         command = point.load()
         if not isinstance(command, click.Command):
-            raise FallowError(f"The entry point {point.value} is not a command.", remedy="Reinstall the part that offers it.")
+            raise FallowError(
+                f"The entry point {point.value} is not a command.",
+                remedy="Reinstall the part that offers it.",
+            )
         return command
 
 
@@ -51,17 +55,22 @@ def fallow(verbose: int) -> None:
     Completion in bash, likewise in zsh and fish: eval "$(_FALLOW_COMPLETE=bash_source fallow)"
     """
     level = [logging.WARNING, logging.INFO, logging.DEBUG][min(verbose, 2)]
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.basicConfig(
+        level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
 
 
 def main() -> None:
     """Run the command line; a `FallowError` becomes one sentence on standard error and its exit code."""
     try:
-        fallow(standalone_mode=True)
+        sys.exit(fallow(standalone_mode=False))
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
     except FallowError as error:
         logging.getLogger(__name__).debug("failed", exc_info=error)
         click.echo(f"fallow: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (click.Abort, KeyboardInterrupt):
         click.echo("fallow: interrupted.", err=True)
         sys.exit(130)

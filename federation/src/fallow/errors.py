@@ -6,8 +6,6 @@ line to one sentence and an exit code, the gateway to an HTTP status.
 
 from __future__ import annotations
 
-from typing import Optional
-
 
 class FallowError(Exception):
     """A failure that a person can act on.
@@ -41,7 +39,7 @@ class SettingsError(FallowError):
 
     exit_code = 2
 
-    def __init__(self, what: str, *, remedy: str = "", setting: Optional[str] = None) -> None:
+    def __init__(self, what: str, *, remedy: str = "", setting: str | None = None) -> None:
         super().__init__(what, remedy=remedy)
         self.setting = setting
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 
-def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, title: str = "") -> None:
+def show(
+    rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool, title: str = ""
+) -> None:
     """Print `rows` as a table of `columns`, or all their fields as a JSON array when `as_json`."""
     if as_json:
         click.echo(json.dumps(list(rows), indent=2, default=str))
@@ -20,7 +24,8 @@ def show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, as_json: 
         numeric = all(isinstance(row.get(column), (int, float)) for row in rows) and bool(rows)
         table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*("" if row.get(column) is None else str(row.get(column)) for column in columns))
+        cells = ("" if row.get(column) is None else str(row[column]) for column in columns)
+        table.add_row(*(escape(cell) for cell in cells))
     # Where nobody looks at a screen, a table is as wide as it has to be.
     console = Console()
     (console if console.is_terminal else Console(width=200)).print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any, Type, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -24,7 +24,7 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
-def load(model: Type[T], path: Path) -> T:
+def load(model: type[T], path: Path) -> T:
     """Read and validate one TOML file.
 
     Args:
@@ -38,17 +38,26 @@ def load(model: Type[T], path: Path) -> T:
         with path.open("rb") as stream:
             raw = tomllib.load(stream)
     except OSError as error:
-        raise SettingsError(f"Cannot read {path}: {error.strerror}.", remedy="Create it or name another file.") from error
+        raise SettingsError(
+            f"Cannot read {path}: {error.strerror}.", remedy="Create it or name another file."
+        ) from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is not valid TOML: {error}.", remedy="Mend the line it names.") from error
+        raise SettingsError(
+            f"{path} is not valid TOML: {error}.", remedy="Mend the line it names."
+        ) from error
     return parse(model, raw, source=str(path))
 
 
-def parse(model: Type[T], raw: "dict[str, Any]", *, source: str) -> T:
+def parse(model: type[T], raw: dict[str, Any], *, source: str) -> T:
     """Validate an already decoded table; `source` says in messages where it came from."""
     try:
         return model.model_validate(raw)
     except ValidationError as error:
-        problems = [(".".join(str(part) for part in item["loc"]), item["msg"]) for item in error.errors(include_url=False)]
+        problems = [
+            (".".join(str(part) for part in item["loc"]), item["msg"])
+            for item in error.errors(include_url=False)
+        ]
         listing = "; ".join(f"{place or 'the document'}: {message}" for place, message in problems)
-        raise SettingsError(f"{source}: {listing}.", remedy="Mend the settings named.", setting=problems[0][0]) from error
+        raise SettingsError(
+            f"{source}: {listing}.", remedy="Mend the settings named.", setting=problems[0][0]
+        ) from error
