@@ -35,7 +35,7 @@ def occupy(layout: Layout, centre: str, cores: int) -> str:
 
 
 def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
-    """Wait until a job of `rule` runs, then let a local user of that centre ask for its whole node.
+    """Wait until a job of `rule` runs, then let a local user ask for all of its node that is not local already.
 
     Returns as soon as Slurm has ended the pilot.
 
@@ -50,10 +50,11 @@ def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
 
     wait_until(runs, f"a job of rule {rule}", deadline_s, pause_s=0.2)
     victim = found[0]
-    native_id = _submit(
-        layout, victim.centre, [f"--nodelist={victim.node}", "--exclusive", "--wrap=sleep 20"]
-    )
     login = layout.login(victim.centre)
+    held = login.run(["squeue", "-h", "-w", victim.node, "-p", "main", "-t", "R", "-o", "%C"]).stdout.split()
+    rest = layout.spec.centres[victim.centre].cores - sum(map(int, held))
+    options = [f"--nodelist={victim.node}", f"--ntasks={rest}", "--wrap=sleep 20"]
+    native_id = _submit(layout, victim.centre, options)
 
     def started() -> bool:
         return (
@@ -66,7 +67,18 @@ def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
 
 def running(layout: Layout) -> Iterator[Preemption]:
     """The federation's running jobs and their nodes, as the hub sees them."""
-    asked = ["condor_q", "-name", hub.QUEUE, "-allusers", "-run", "-af:t", "ClusterId", "ProcId", "FallowName", "RemoteHost"]
+    asked = [
+        "condor_q",
+        "-name",
+        hub.QUEUE,
+        "-allusers",
+        "-run",
+        "-af:t",
+        "ClusterId",
+        "ProcId",
+        "FallowName",
+        "RemoteHost",
+    ]
     said = layout.hub().run(asked, user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT).stdout
     for line in said.splitlines():
         cluster, proc, name, remote = line.split("\t")

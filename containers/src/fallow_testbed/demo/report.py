@@ -27,7 +27,7 @@ def job_rows(jobs: Sequence[dict[str, Any]], preempted: Preemption | None) -> li
         centre = job["centre"] or "-"
         if preempted is not None and job["job"] == preempted.job:
             centre = f"{preempted.centre} → {centre}"
-        rows.append({**job, "job": job["name"], "centre": centre})
+        rows.append({**job, "job": job["name"], "centre": centre, "ran_s": job["ran_s"] or 0})
     return rows
 
 

@@ -124,6 +124,7 @@ def run_workflow(layout: Layout, directory: Path, worker: Path) -> Preemption | 
         raise FallowError(
             f"The workflow failed; the end of {log}:\n{tail}\n", remedy="See the log for the whole story."
         )
+    thief.join(timeout=5)
     return taken[0] if taken else None
 
 
@@ -160,6 +161,8 @@ def show(layout: Layout, directory: Path, preempted: Preemption | None) -> None:
         click.echo(
             f"{preempted.name} lost its slot at {preempted.centre} to a local user's job and ran to its end elsewhere."
         )
+    else:
+        click.echo("No job was preempted this time: the long ones were over before a local user asked for their nodes.")
     click.echo(
         f"\nResults: {directory / 'results'}\n"
         "Look further: .venv/bin/fallow testbed status; .venv/bin/fallow testbed shell hub; docs/tutorial/demo.md\n"
