@@ -167,3 +167,68 @@ def test_up_that_fails_leaves_nothing_running(
 def test_down_without_a_testbed_does_nothing(testbed: Testbed) -> None:
     testbed.down()
     assert not testbed.directory.exists()
+
+
+def test_two_testbeds_run_side_by_side(layers: tuple[Path, ...], tmp_path: Path, declaration: Path) -> None:
+    first, second = Testbed(tmp_path / "beds" / "one"), Testbed(tmp_path / "beds" / "two")
+    try:
+        for testbed in (first, second):
+            testbed.up(declaration, layers, Progress())
+        first.down()
+        assert all(row["running"] for row in second.status())
+        second.host("oak").run(["sbatch", "--wait", "--output=/dev/null", "--wrap=true"], user="local")
+    finally:
+        first.down()
+        second.down()
+
+
+LACKING = """
+[centres.oak]
+nodes = 1
+cores = 2
+outbound = false
+scratch_mb = 8
+user_namespaces = false
+fuse = false
+pilots = { max_pilots = 0 }
+[users]
+ann = { centre = "oak" }
+"""
+
+
+def test_a_centre_can_lack_what_the_declaration_says(
+    layers: tuple[Path, ...], testbed: Testbed, tmp_path: Path
+) -> None:
+    declaration = tmp_path / "lacking.toml"
+    declaration.write_text(LACKING)
+    testbed.up(declaration, layers, Progress())
+    login, node = testbed.host("oak"), testbed.host("oak-1")
+    reach = ["bash", "-c", 'exec 3<>"/dev/tcp/$0/8443"', "hub"]
+    assert login.run(reach, check=False).returncode == 0
+    assert node.run(reach, check=False, timeout_s=300).returncode != 0, "the node has no way out"
+    fill = node.run(["dd", "if=/dev/zero", "of=/scratch/big", "bs=1M", "count=16"], user="local", check=False)
+    assert "No space left on device" in fill.stderr
+    assert node.run(["unshare", "--user", "true"], user="local", check=False).returncode != 0
+    assert node.run(["test", "-e", "/dev/fuse"], check=False).returncode != 0
+
+
+def test_an_interrupt_takes_everything_down(
+    layers: tuple[Path, ...], testbed: Testbed, tmp_path: Path
+) -> None:
+    env = {**os.environ, "FALLOW_TESTBEDS": str(testbed.directory.parent)}
+    fallow = str(Path(sys.executable).with_name("fallow"))
+    argv = [fallow, "testbed", "demo", "--name", "small", "--directory", str(tmp_path / "demo")]
+    process = subprocess.Popen(
+        argv, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+    )
+    end = time.monotonic() + 300
+    while len(holders(testbed.directory / "hosts")) < 9:
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said.decode()
+    assert "interrupted" in said.decode()
+    assert holders(testbed.directory / "hosts") == {}
+    assert Machine(str(testbed.directory)).processes() == []
