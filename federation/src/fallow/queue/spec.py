@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 from fallow.messages import Digest
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+Run = Annotated[str, StringConstraints(max_length=255, pattern=r"^[ !#-\[\]-~]+$")]
+"""Printable ASCII without quote and backslash: the schedd reads any other text in a constraint in its own way."""
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _EVALUATED = re.compile(r"[$`\\]")
 _PROGRAM = re.compile(r"[^-=][^=]*")
@@ -24,7 +26,7 @@ class JobSpec(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    run: Name
+    run: Run
     """The client's run: groups jobs for queries and removal."""
     key: Name
     """The client's own id of this job, unique within the run; submitting it twice gives the same job."""
