@@ -117,7 +117,7 @@ def rotate(role: str, retire: bool, settings_path: Path, out: Path) -> None:
             click.echo(f"removed {key_id}")
     else:
         click.echo(f"made {configuring.rotate_key(settings, role)}")
-    effective.reconfigure(out.absolute() / "condor_config")
+    effective.reconfigure(out.absolute() / "condor_config", settings.account)
 
 
 @hub.command()
@@ -133,5 +133,5 @@ def revoke(centre: str | None, jti: str | None, undo: bool, settings_path: Path,
 
     settings = hub_settings.read(settings_path)
     configuring.revoke(settings, centre=centre, jti=jti, undo=undo)
-    effective.reconfigure(out.absolute() / "condor_config")
+    effective.reconfigure(out.absolute() / "condor_config", settings.account)
     click.echo(f"done; sessions that stand end within {settings.lives.session_s} s.")

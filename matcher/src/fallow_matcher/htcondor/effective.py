@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import subprocess
 from pathlib import Path
@@ -61,22 +62,37 @@ def version(config: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups())
 
 
-def reconfigure(config: Path) -> None:
-    """Have the running daemons read their configuration again.
+def reconfigure(config: Path, account: str) -> None:
+    """Have the hub's running daemons read their configuration again; the pilots' are none of its business.
+
+    Args:
+        config: The hub's `condor_config`.
+        account: The account that the daemons run as: only it may command them, root may not.
 
     Raises:
         NotAvailableError: The daemons do not run or do not take the command.
     """
-    _run(["condor_reconfig", "-all"], config)
+    _run(["condor_reconfig"], config, account if os.geteuid() == 0 else None)
 
 
-def _run(argv: list[str], config: Path) -> str:
+def _run(argv: list[str], config: Path, account: str | None = None) -> str:
     environment = {
         name: value for name, value in os.environ.items() if not name.upper().startswith("_CONDOR_")
     }
     environment["CONDOR_CONFIG"] = str(config)
+    group = pwd.getpwnam(account).pw_gid if account else None
     try:
-        done = subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=True)
+        done = subprocess.run(
+            argv,
+            env=environment,
+            user=account,
+            group=group,
+            extra_groups=[] if account else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
     except FileNotFoundError as error:
         raise NotAvailableError(
             f"{argv[0]} is not on PATH.", remedy="Install HTCondor 25.13.2 or later."
