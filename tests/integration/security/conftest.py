@@ -59,16 +59,19 @@ class Attacker:
 
     host: Host
     directory: str
+    account: str = "local"
 
     def run(self, *argv: str, stdin: str | None = None, timeout_s: float = 60) -> CompletedProcess[str]:
         """Run a program; whether it fails is for the test to say."""
         env = {"CONDOR_CONFIG": f"{self.directory}/condor_config"}
-        return self.host.run(list(argv), user="local", env=env, stdin=stdin, check=False, timeout_s=timeout_s)
+        return self.host.run(
+            list(argv), user=self.account, env=env, stdin=stdin, check=False, timeout_s=timeout_s
+        )
 
     def put(self, name: str, text: str) -> str:
         """Write a file of the attacker's; its path on the host."""
         path = f"{self.directory}/{name}"
-        self.host.run(["tee", path], user="local", stdin=text)
+        self.host.run(["tee", path], user=self.account, stdin=text)
         return path
 
 
@@ -111,20 +114,22 @@ def condor_token(at: Callable[..., str], wlcg: Callable[..., str]) -> Callable[.
 
 @pytest.fixture(scope="session")
 def attacker(bed: Testbed) -> Callable[..., Attacker]:
-    """`attacker(token=None, centre="cedar", more="")`: somebody at a centre who holds this HTCondor token."""
+    """`attacker(token=None, where="cedar", more="", account="local")`: somebody on a host who holds this HTCondor token."""
 
     def make(
-        token: str | None = None, centre: str = "cedar", more: str = "", *, methods: str = ""
+        token: str | None = None, where: str = "cedar", more: str = "", *, account: str = "local"
     ) -> Attacker:
-        host = bed.host(centre)
-        directory = f"/home/local/attacker-{secrets.token_hex(4)}"
-        found = methods or ("IDTOKENS" if token else EVERY_METHOD)
-        host.run(["install", "-d", "-m", "0700", directory, f"{directory}/tokens"], user="local")
-        somebody = Attacker(host, directory)
-        somebody.put("condor_config", ATTACKERS_CONFIG.format(directory=directory, methods=found, more=more))
+        host = bed.host(where)
+        directory = f"/home/{account}/attacker-{secrets.token_hex(4)}"
+        methods = "IDTOKENS" if token else EVERY_METHOD
+        host.run(["install", "-d", "-m", "0700", directory, f"{directory}/tokens"], user=account)
+        somebody = Attacker(host, directory, account)
+        somebody.put(
+            "condor_config", ATTACKERS_CONFIG.format(directory=directory, methods=methods, more=more)
+        )
         if token:
             somebody.put("tokens/stolen", token + "\n")
-            host.run(["chmod", "0600", f"{directory}/tokens/stolen"], user="local")
+            host.run(["chmod", "0600", f"{directory}/tokens/stolen"], user=account)
         return somebody
 
     return make

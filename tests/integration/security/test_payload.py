@@ -53,6 +53,7 @@ def outcomes(canaries: list[str], jobs: Callable[..., Any]) -> dict[str, Any]:
         {
             "search": payload("search"),
             "search-with-binds": payload("search", environment=binds),
+            "control": payload("search", environment={"OWN": f"fallow-canary-{secrets.token_hex(4)}"}),
             "kill": payload("kill"),
             "neighbour": {"argv": ("sleep", "8"), "centre": CENTRE},
             "memory": payload("bounds", "memory"),
@@ -61,7 +62,6 @@ def outcomes(canaries: list[str], jobs: Callable[..., Any]) -> dict[str, Any]:
             "files": payload("bounds", "files"),
         },
     )
-    print(found)
     return found
 
 
@@ -72,6 +72,11 @@ def test_a_payload_that_searches_everywhere_finds_no_secret(outcomes: dict[str, 
     assert said["found"] == []
     for kind in ("file", "environment", "environ", "fd", "cmdline", "mountinfo"):
         assert said["looked"][kind] > 0, "it looked there"
+
+
+def test_the_search_would_find_a_secret(outcomes: dict[str, Any]) -> None:
+    found = json.loads(outcomes["control"].stdout)["found"]
+    assert {line.split()[0] for line in found} >= {"environment", "environ"}
 
 
 def test_a_payload_sees_its_own_processes_only(outcomes: dict[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """A hostile payload: takes as much of one thing as it gets, and says how much that was."""
 
-# ruff: noqa: PTH
+# ruff: noqa: PTH123
 import os
 import sys
 import time

@@ -1,6 +1,6 @@
 """A hostile payload: kills everything that it can, by name and at large, and says that it lives."""
 
-# ruff: noqa: PTH
+import contextlib
 import os
 import signal
 
@@ -10,8 +10,6 @@ for number in range(2, 65536):
             os.kill(number, signal.SIGKILL)
         except OSError:
             continue
-try:
+with contextlib.suppress(ProcessLookupError):  # when there is nobody left
     os.kill(-1, signal.SIGKILL)
-except ProcessLookupError:  # there was nobody left
-    pass
 print("alive")
