@@ -77,6 +77,11 @@ def main() -> None:
             wheels,
             ROOT / part.folder,
         )
+    # By path: neither a namesake in the index nor an older wheel in uv's cache is taken for one of ours.
+    ours = BUILD / "ours.txt"
+    ours.write_text(
+        "".join(f"{wheel.name.split('-')[0]} @ {wheel.as_uri()}\n" for wheel in wheels.glob("*.whl"))
+    )
     for part in PARTS:
         if sys.argv[1:] and part.folder not in sys.argv[1:]:
             continue
@@ -84,7 +89,7 @@ def main() -> None:
         python = BUILD / "parts" / part.folder.replace("/", "-") / "bin" / "python"
         run(uv, "venv", "-q", "--clear", "--python", sys.executable, python.parents[1])
         wanted = f"{part.distribution}[test]"
-        run(uv, "pip", "install", "-q", "--python", python, "--find-links", wheels, "-c", PINS, wanted)
+        run(uv, "pip", "install", "-q", "--python", python, "-c", ours, "-c", PINS, wanted)
         run(python, "-m", "pytest", "-q", part.tests)
 
 

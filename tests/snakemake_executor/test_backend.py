@@ -250,18 +250,18 @@ def test_every_end_of_a_job_is_in_the_report(
 def test_credentials_are_spooled_in_a_private_file_and_gone_afterwards(
     backend: Backend, queue: MemoryQueue, add: Any, tmp_path: Path
 ) -> None:
-    seen = {}
+    seen: list[tuple[int, str, str]] = []
 
     def look(spec: JobSpec, job: str) -> None:
         description = spec.input_files[1]
-        seen["mode"] = stat.S_IMODE(description.stat().st_mode)
-        seen["text"] = description.read_text()
-        seen["ad"] = spec.model_dump_json()
+        mode = stat.S_IMODE(description.stat().st_mode)
+        seen.append((mode, description.read_text(), spec.model_dump_json()))
 
     queue.on_submit = look
     add(1)
     backend.submit()
-    assert seen["mode"] == 0o600
-    assert "the-secret" in seen["text"]
-    assert "the-secret" not in seen["ad"]
+    [(mode, text, ad)] = seen
+    assert mode == 0o600
+    assert "the-secret" in text
+    assert "the-secret" not in ad
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"the-secret" in path.read_bytes()]

@@ -43,7 +43,7 @@ class Node:
         (self.sandbox / "fallow_job.py").write_bytes(SCRIPT.read_bytes())
 
     def run(self, *, exit_code: int = 0, **changes: Any) -> "subprocess.CompletedProcess[str]":
-        plain = {
+        plain: dict[str, Any] = {
             "arguments": ["--cores", "2"], "sources": None, "precommand": "", "environment": {}, "links": {},
             "files": {}, "private_paths": {}, "expires": None,
         }  # fmt: skip
@@ -57,7 +57,8 @@ class Node:
         )  # fmt: skip
 
     def report(self) -> dict[str, Any]:
-        return json.loads((self.root / "report").read_text())
+        found: dict[str, Any] = json.loads((self.root / "report").read_text())
+        return found
 
 
 @pytest.fixture

@@ -3,9 +3,10 @@ import subprocess
 import sys
 
 from snakemake_interface_executor_plugins.registry import ExecutorPluginRegistry
+from snakemake_interface_executor_plugins.registry.plugin import Plugin
 
 
-def plugin() -> object:
+def plugin() -> Plugin:
     return ExecutorPluginRegistry().get_plugin("fallow")
 
 

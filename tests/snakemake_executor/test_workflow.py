@@ -6,7 +6,6 @@ import os
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +13,27 @@ from snakemake import api
 from snakemake.settings import types as settings
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
-from fallow.messages import StorageAccess
+from fallow.client import ClientSettings
+from fallow.hub import HubClient
+from fallow.messages import ImageUpload, StorageAccess
 from snakemake_executor_plugin_fallow import ExecutorSettings
 from snakemake_executor_plugin_fallow.federation import Federated
 
 from .conftest import DIGEST, LocalQueue
+
+
+class Hub(HubClient):
+    """A hub that has every image and gives everybody the same storage."""
+
+    def __init__(self, settings: ClientSettings, access: StorageAccess) -> None:
+        super().__init__(settings, token=lambda: pytest.fail("no token is needed"))
+        self.access = access
+
+    def storage(self) -> StorageAccess:
+        return self.access
+
+    def image_upload(self, digest: str) -> ImageUpload | None:
+        return None
 
 
 @pytest.fixture
@@ -38,12 +53,11 @@ def workflow(
         endpoint=s3, region="us-east-1", bucket="users", prefix="alice", access_key="key", secret_key="secret",
         expires=expires,
     )  # fmt: skip
-    published: list[str] = []
 
     def connect(cls: Any, chosen: Any, *, prefix: str | None, own_keys: bool) -> Federated:
         defaults = {"work_type": None, "centre": None, "requirements": None}
-        hub = SimpleNamespace(storage=lambda: storage, image_upload=published.append)
-        return Federated(hub, queue, SimpleNamespace(ca_file=None), defaults, own_keys, prefix, image=DIGEST)
+        client = ClientSettings(hub="https://hub.example.org")
+        return Federated(Hub(client, storage), queue, client, defaults, own_keys, prefix, image=DIGEST)
 
     monkeypatch.setattr(Federated, "connect", classmethod(connect))
     for name, value in {

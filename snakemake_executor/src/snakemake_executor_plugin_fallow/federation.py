@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fallow.errors import UsageError
-from fallow.queue import Queue
 from fallow.queue.images import Digests, cache_file, publish
 from snakemake_executor_plugin_fallow.payload import Access
 
 if TYPE_CHECKING:
     from fallow.client import ClientSettings
     from fallow.hub import HubClient
+    from snakemake_executor_plugin_fallow.backend import QueueLike
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RENEW_AFTER = 0.5
@@ -29,7 +29,7 @@ class Federated:
     """One workflow's access to one federation."""
 
     hub: HubClient
-    queue: Queue
+    queue: QueueLike
     settings: ClientSettings
     defaults: Mapping[str, str | None]
     own_keys: bool

@@ -3,15 +3,29 @@ import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pytest
 
+from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, UsageError
+from fallow.hub import HubClient
 from fallow.messages import ImageUpload
 from fallow.queue import images
 from fallow.queue.images import Digests, publish
+
+
+class Hub(HubClient):
+    """A hub that has an image already, or an address to send it to."""
+
+    def __init__(self, url: str | None) -> None:
+        super().__init__(
+            ClientSettings(hub="https://hub.example.org"), token=lambda: pytest.fail("no token is needed")
+        )
+        self.url = url
+
+    def image_upload(self, digest: str) -> ImageUpload | None:
+        return ImageUpload(url=self.url) if self.url else None
 
 
 class Store(http.server.BaseHTTPRequestHandler):
@@ -75,13 +89,13 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
 
 def test_an_image_goes_to_the_hubs_store(store: Any, image: Path) -> None:
     handler, url = store
-    assert publish(SimpleNamespace(image_upload=lambda digest: ImageUpload(url=url)), image, "sha256:x")
+    assert publish(Hub(url), image, "sha256:x")
     assert handler.received == [b"image"]
 
 
 def test_an_image_that_the_hub_has_is_not_sent(store: Any, image: Path) -> None:
     handler, _ = store
-    assert not publish(SimpleNamespace(image_upload=lambda digest: None), image, "sha256:x")
+    assert not publish(Hub(None), image, "sha256:x")
     assert handler.received == []
 
 
@@ -89,14 +103,12 @@ def test_a_store_that_refuses_is_told_without_the_presigned_address(store: Any, 
     handler, url = store
     handler.status = 507
     with pytest.raises(NotAvailableError, match="status 507") as caught:
-        publish(SimpleNamespace(image_upload=lambda digest: ImageUpload(url=url)), image, "sha256:x")
+        publish(Hub(url), image, "sha256:x")
     assert "secret" not in str(caught.value)
 
 
 def test_a_store_that_is_away_is_told_without_the_presigned_address(image: Path) -> None:
-    hub = SimpleNamespace(
-        image_upload=lambda digest: ImageUpload(url="http://127.0.0.1:1/x?signature=secret")
-    )
+    hub = Hub("http://127.0.0.1:1/x?signature=secret")
     with pytest.raises(NotAvailableError, match="could not be sent") as caught:
         publish(hub, image, "sha256:x")
     assert "secret" not in str(caught.value)

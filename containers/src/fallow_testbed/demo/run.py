@@ -162,7 +162,9 @@ def show(layout: Layout, directory: Path, preempted: Preemption | None) -> None:
             f"{preempted.name} lost its slot at {preempted.centre} to a local user's job and ran to its end elsewhere."
         )
     else:
-        click.echo("No job was preempted this time: the long ones were over before a local user asked for their nodes.")
+        click.echo(
+            "No job was preempted this time: the long ones were over before a local user asked for their nodes."
+        )
     click.echo(
         f"\nResults: {directory / 'results'}\n"
         "Look further: .venv/bin/fallow testbed status; .venv/bin/fallow testbed shell hub; docs/tutorial/demo.md\n"
