@@ -66,13 +66,15 @@ def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
 
 
 def running(layout: Layout) -> Iterator[Preemption]:
-    """The federation's running jobs and their nodes, as the hub sees them."""
+    """The federation's jobs that have been computing for some seconds, and their nodes, as the hub sees them."""
     asked = [
         "condor_q",
         "-name",
         hub.QUEUE,
         "-allusers",
         "-run",
+        "-constraint",
+        "time() - JobCurrentStartExecutingDate > 3",
         "-af:t",
         "ClusterId",
         "ProcId",
