@@ -50,6 +50,8 @@ def test_what_configure_writes_passes(generated: Config, settings: HubSettings) 
         ("ALLOW_READ", "*", "more than the hub's own"),
         ("ALLOW_WRITE", "*@fallow.example.org", "more than the hub's own"),
         ("SCHEDD.ALLOW_WRITE", "*/192.0.2.1", "more than the hub's own"),
+        ("SCHEDD.ALLOW_WRITE", "execute-side@matchsession", "more than the hub's own"),
+        ("COLLECTOR.ALLOW_READ", "execute-side@matchsession", "more than the hub's own"),
         ("ALLOW_DAEMON", "condor@*", "more than the hub's own"),
         ("ALLOW_ADMINISTRATOR", "", "name the identities"),
         ("DENY_CLIENT", "", "must be denied"),

@@ -29,6 +29,8 @@ NEEDED_LEVELS = (
     "READ", "WRITE", "DAEMON", "NEGOTIATOR", "ADMINISTRATOR", "CONFIG", "OWNER", "CLIENT",
     "ADVERTISE_STARTD", "ADVERTISE_SCHEDD", "ADVERTISE_MASTER",
 )  # fmt: skip
+_MATCH_SESSION = ("SCHEDD.ALLOW_READ", "execute-side@matchsession")
+"""A pilot that holds a claim may give it back, by a session that only the schedd's own claim can have made."""
 _ALLOW = re.compile(rf"(?:[A-Z_]+\.)?ALLOW_(?:{'|'.join(NEEDED_LEVELS)})")
 _METHODS = re.compile(r"(?:[A-Z_]+\.)?SEC_[A-Z_]+_AUTHENTICATION_METHODS")
 _PROTECTION = re.compile(r"(?:[A-Z_]+\.)?SEC_(?!ENABLE_)[A-Z_]+_(?:AUTHENTICATION|ENCRYPTION|INTEGRITY)")
@@ -104,7 +106,9 @@ def _authorisation(config: Mapping[str, str], settings: HubSettings) -> Iterator
     for name in sorted(names):
         value = config.get(name, "")
         entries = [entry for entry in re.split(r"[,\s]+", value) if entry]
-        wrong = [entry for entry in entries if not identity.fullmatch(entry)]
+        wrong = [
+            entry for entry in entries if not identity.fullmatch(entry) and (name, entry) != _MATCH_SESSION
+        ]
         if not entries:
             yield Finding(name, value, "It is empty, so it falls back to a wider level; name the identities.")
         elif wrong:
