@@ -53,7 +53,7 @@ def take_back_first(layout: Layout, rule: str, deadline_s: float) -> Preemption:
     login = layout.login(victim.centre)
     held = login.run(["squeue", "-h", "-w", victim.node, "-p", "main", "-t", "R", "-o", "%C"]).stdout.split()
     rest = layout.spec.centres[victim.centre].cores - sum(map(int, held))
-    options = [f"--nodelist={victim.node}", f"--ntasks={rest}", "--wrap=sleep 20"]
+    options = [f"--nodelist={victim.node}", "--nodes=1", f"--ntasks={rest}", "--wrap=sleep 20"]
     native_id = _submit(layout, victim.centre, options)
 
     def started() -> bool:

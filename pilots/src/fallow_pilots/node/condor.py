@@ -136,6 +136,7 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
         "LOCAL_CONFIG_DIR": str(layout.overrides),
         "LOCAL_CONFIG_FILE": "",
         "REQUIRE_LOCAL_CONFIG_FILE": "False",
+        "PROCD": str(layout.procd),
         "PROCD_ADDRESS": "$(RUN)/procd",
         "CONDOR_HOST": spec.collector.rsplit(":", 1)[0],
         "COLLECTOR_HOST": spec.collector,

@@ -98,6 +98,11 @@ def write(layout: Layout, values: Values) -> None:
     command = shlex.join([*jailed(layout), str(values.starter)])
     layout.starter.write_text(f'#!/bin/sh\nexec {command} "$@"\n', encoding="utf-8")
     layout.starter.chmod(0o700)
+    # A batch system that ends a job signals all its processes at once. Without the procd, which has no clean end of its
+    # own, startd and starter crash before they have said that the job goes back to the queue; it ends with the master.
+    procd = shlex.quote(str(values.starter.with_name("condor_procd")))
+    layout.procd.write_text(f"#!/bin/sh\ntrap '' TERM INT HUP\nexec {procd} \"$@\"\n", encoding="utf-8")
+    layout.procd.chmod(0o700)
     layout.jail_plan.write_text(json.dumps(jail_plan(layout, values)), encoding="utf-8")
     for place, name in ((layout.payload_entry, "fallow-payload.sh"), (layout.hook, "fallow-admit.sh")):
         place.write_text(_shipped(name), encoding="utf-8")

@@ -68,6 +68,11 @@ class Layout:
         return self.root / "bin" / "fallow-starter"
 
     @property
+    def procd(self) -> Path:
+        """The program that HTCondor starts to watch process families."""
+        return self.root / "bin" / "fallow-procd"
+
+    @property
     def hook(self) -> Path:
         """The program that looks at each job before it is started."""
         return self.root / "bin" / "fallow-admit"
