@@ -12,13 +12,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from fallow_dev_issuer.certificates import TestAuthority, utc_now
-
-# How long an example takes depends on what else the machine does; the time-out of a whole test is the bound.
-settings.register_profile("fallow", deadline=None)
-settings.load_profile("fallow")
 
 Wire = tuple[int, dict[str, str], bytes]
 

@@ -109,9 +109,6 @@ class LocalQueue(MemoryQueue):
 @pytest.fixture(scope="session")
 def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real S3 server with the bucket `users`, which user `key` may use but not delete."""
-    import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
-
     place = tmp_path_factory.mktemp("s3")
     may = {"admin": ["Admin"], "key": ["Read:users", "Write:users", "List:users"]}
     identities = [
@@ -128,6 +125,18 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with (place / "log").open("wb") as log:
         process = subprocess.Popen([str(program), *command[1:]], stdout=log, stderr=log)
     url = f"http://127.0.0.1:{ports[-1]}"
+    try:
+        _make_bucket(url, process, place / "log")
+        yield url
+    finally:
+        process.kill()  # there is nothing to keep
+        process.wait()
+
+
+def _make_bucket(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    import boto3
+    from botocore.exceptions import BotoCoreError, ClientError
+
     admin = boto3.client(
         "s3",
         endpoint_url=url,
@@ -140,13 +149,10 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         with contextlib.suppress(BotoCoreError, ClientError):
             admin.create_bucket(Bucket="users")
             admin.put_object(Bucket="users", Key="ready", Body=b"")
-            break
+            return
         if time.monotonic() > deadline or process.poll() is not None:
-            pytest.fail((place / "log").read_text()[-2000:])
+            pytest.fail(log.read_text()[-2000:])
         time.sleep(0.2)
-    yield url
-    process.kill()  # there is nothing to keep
-    process.wait(30)
 
 
 def free_port() -> int:
