@@ -124,6 +124,7 @@ def run_workflow(layout: Layout, directory: Path, worker: Path) -> Preemption | 
         raise FallowError(
             f"The workflow failed; the end of {log}:\n{tail}\n", remedy="See the log for the whole story."
         )
+    desk.run([FALLOW, "storage", "get", "--from", FOLDER, "results"], env=env, directory=directory)
     thief.join(timeout=5)
     return taken[0] if taken else None
 

@@ -55,8 +55,21 @@ def env() -> None:
 def put(files: tuple[Path, ...], to: str) -> None:
     """Upload FILES, and directories with all below them, under their relative names."""
     from fallow.client import client_settings, connect
-    from fallow.storage.upload import upload
+    from fallow.storage.transfer import upload
 
     settings = client_settings()
     count = upload(connect(settings).storage(), files, to, ca_file=settings.ca_file)
     click.echo(f"{count} files uploaded.", err=True)
+
+
+@storage.command()
+@click.argument("names", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--from", "source", default="", help="Folder in your storage; default: its top.")
+def get(names: tuple[Path, ...], source: str) -> None:
+    """Download files, and folders with all below them, to the same relative NAMES here."""
+    from fallow.client import client_settings, connect
+    from fallow.storage.transfer import download
+
+    settings = client_settings()
+    count = download(connect(settings).storage(), names, source, ca_file=settings.ca_file)
+    click.echo(f"{count} files downloaded.", err=True)

@@ -1,11 +1,11 @@
-"""Names that uploaded files get."""
+"""Names that files have here and in the storage."""
 
 from pathlib import Path
 
 import pytest
 
 from fallow.errors import UsageError
-from fallow.storage.upload import keys
+from fallow.storage.transfer import keys
 
 
 def test_a_directory_is_uploaded_with_all_below_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
