@@ -96,6 +96,7 @@ class Host:
             holder = subprocess.Popen(
                 argv, stdin=subprocess.DEVNULL, stdout=stream, stderr=stream, start_new_session=True, cwd="/"
             )
+        _spawned.append(holder)
         end = time.monotonic() + deadline_s
         while not (self.directory / "ready").exists():
             if holder.poll() is not None or time.monotonic() > end:
