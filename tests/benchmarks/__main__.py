@@ -1,4 +1,4 @@
-"""Runs the benchmarks one after another: `python -m tests.benchmarks [NAME …]`; each prints a table and writes build/bench/NAME.json."""
+"""Runs the benchmarks one after another: `python -m tests.benchmarks [NAME …]`; each prints what it measured."""
 
 from __future__ import annotations
 
