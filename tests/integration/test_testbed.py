@@ -164,6 +164,15 @@ def test_up_that_fails_leaves_nothing_running(
     assert machine.processes() == []
 
 
+def test_down_also_ends_hosts_with_a_stopped_process(
+    layers: tuple[Path, ...], testbed: Testbed, declaration: Path
+) -> None:
+    testbed.up(declaration, layers, Progress())
+    testbed.host("oak").spawn(["sh", "-c", "kill -STOP $$"], log="/stopped.log")
+    testbed.down()
+    assert Machine(str(testbed.directory)).processes() == []
+
+
 def test_down_without_a_testbed_does_nothing(testbed: Testbed) -> None:
     testbed.down()
     assert not testbed.directory.exists()

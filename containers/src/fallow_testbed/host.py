@@ -197,8 +197,7 @@ class Host:
 
     def kill(self) -> None:
         """End the host with everything in it, and wait until it is gone."""
-        for holder in holders(self.directory.parent).get(self.name, []):
-            _kill_and_wait(holder)
+        kill_holders(holders(self.directory.parent).get(self.name, []))
 
     def remove(self) -> None:
         """End the host and delete its files."""
@@ -228,21 +227,42 @@ def _assignments(env: Mapping[str, str] | None) -> list[str]:
     return [f"{name}={value}" for name, value in (env or {}).items()]
 
 
-def _kill_and_wait(pid: int, deadline_s: float = 20) -> None:
-    children: list[int] = []
-    with contextlib.suppress(OSError):
-        children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    for each in (pid, *children):
-        # The kernel kills the child with its parent; doing it as well covers a holder that had not asked for that yet.
+def kill_holders(pids: Sequence[int], deadline_s: float = 120) -> None:
+    """End the hosts that these processes hold, all at once, and wait until they are gone.
+
+    Raises:
+        FallowError: A process is still there after `deadline_s`.
+    """
+    firsts = []
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            firsts += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    # The kernel kills a host's first process with its holder; doing it as well covers a holder that had not asked for that
+    # yet. An nsenter whose command was stopped has stopped itself, and would never take note of the command's end.
+    for each in (*pids, *firsts, *_entered(firsts)):
         with contextlib.suppress(ProcessLookupError):
             os.kill(each, signal.SIGKILL)
     end = time.monotonic() + deadline_s
-    while any(Path(f"/proc/{each}").exists() and not _is_zombie(each) for each in (pid, *children)):
+    while any(Path(f"/proc/{each}").exists() and not _is_zombie(each) for each in (*pids, *firsts)):
         if time.monotonic() > end:
             raise FallowError(
-                f"Process {pid} does not end.", remedy="Look at it with `ps`; it may hang in the kernel."
+                f"Processes {pids} do not end.", remedy="Look at them with `ps`; they may hang in the kernel."
             )
         time.sleep(0.01)
+
+
+def _entered(firsts: Sequence[int]) -> list[int]:
+    """The machine's `nsenter` processes that wait for commands inside the hosts with these first processes."""
+    targets = {str(first).encode() for first in firsts}
+    found = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit():
+            continue
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if words[0] == b"nsenter" and len(words) > 2 and words[2] in targets:
+                found.append(int(entry.name))
+    return found
 
 
 def _is_zombie(pid: int) -> bool:

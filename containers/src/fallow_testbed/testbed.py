@@ -16,7 +16,7 @@ from typing import Any
 from fallow.errors import FallowError, NotAvailableError, UsageError
 from fallow.settings import load
 from fallow_testbed import centre, files, hub, network, people, slurm
-from fallow_testbed.host import Host, holders
+from fallow_testbed.host import Host, holders, kill_holders
 from fallow_testbed.layout import CENTRE_ACCOUNTS, HUB_ACCOUNTS, Layout
 from fallow_testbed.progress import Progress
 from fallow_testbed.spec import Federation
@@ -100,7 +100,7 @@ class Testbed:
 
     def down(self) -> None:
         """End every process of the testbed and delete its files; does nothing where there is none."""
-        if not self.directory.exists():
+        if not self.directory.exists() and not holders(self.directory / "hosts"):
             return
         with self._locked():
             self._remove()
@@ -160,8 +160,7 @@ class Testbed:
                 slurm.prepare(host, name, declared, key)
 
     def _kill(self) -> None:
-        for name in holders(self.directory / "hosts"):
-            Host(name, self.directory / "hosts" / name).kill()
+        kill_holders([pid for pids in holders(self.directory / "hosts").values() for pid in pids])
 
     def _remove(self) -> None:
         self._kill()
