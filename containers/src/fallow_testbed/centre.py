@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from fallow_testbed import files, hub, issuer
+from fallow_testbed import files, hub, issuer, slurm
 from fallow_testbed.layout import Layout
 from fallow_testbed.spec import Centre
 
@@ -32,7 +32,7 @@ def policy_toml(name: str, declared: Centre) -> str:
             "memory_mb": give.memory_mb,
             "walltime_s": give.walltime_s,
             "idle_exit_s": give.idle_exit_s,
-            "drain_grace_s": min(60, give.walltime_s // 4),
+            "drain_grace_s": slurm.PREEMPTION_GRACE_S - 1,
             "min_walltime_s": min(120, give.walltime_s),
         },
         "limits": {"max_pilots": give.max_pilots, "ramp": 1.0},

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from fallow.queue.literals import arguments, checked, environment, expression, literal, macro_safe
 from fallow.queue.spec import JobSpec, image_path
 
+LEASE_S = 300
+"""How long a job waits for a pilot that vanished without a word; also how long an outage of the hub it outlives."""
+
 KEPT_S = 3 * 86400
 """How long a finished job waits in the queue for its client to take the result."""
 
@@ -29,6 +32,7 @@ _COMMON = {
     "request_disk": "$(f_disk)",
     "request_gpus": "$(f_gpus)",
     "requirements": "$(f_requirements)",
+    "job_lease_duration": str(LEASE_S),
     "allowed_execute_duration": "$(f_walltime)",
     "job_machine_attrs": "FallowCentre,FallowPilot",
     "job_machine_attrs_history_length": "3",

@@ -114,8 +114,10 @@ def render(values: Mapping[str, str]) -> str:
 
 
 def evict_s(spec: PilotSpec) -> float:
-    """Seconds after which HTCondor should have ended when it was asked to stop what runs."""
-    return _vacate_s(spec) + 15.0
+    """Seconds after which HTCondor should have ended when it was asked to stop what runs; what is left of the grace time
+    is for ending it fast, so that the jobs go back to the queue before the batch system kills everything.
+    """
+    return _vacate_s(spec) + min(15.0, spec.drain_grace_s / 4)
 
 
 def draining() -> str:
