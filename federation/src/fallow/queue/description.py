@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from fallow.queue.literals import arguments, checked, environment, expression, literal, macro_safe
 from fallow.queue.spec import JobSpec, image_path
 
-LEASE_S = 300
+LEASE_S = 180
 """How long a job waits for a pilot that vanished without a word; also how long an outage of the hub it outlives."""
 
 KEPT_S = 3 * 86400
