@@ -14,22 +14,13 @@ from fallow.errors import SettingsError
 from fallow.offers import CentreName
 from fallow.settings import Settings, load
 from fallow.tokens import TrustedIssuer, TrustedIssuers
+from fallow.tokens.issuers import is_loopback
 
 DEFAULT_PATH = Path("/etc/fallow/hub.toml")
 
 HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,252}[A-Za-z0-9])?$")]
 TrustDomain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9.-]{0,252}[a-z0-9])?$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` names this machine itself, without asking a name server."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 class IssuerSettings(TrustedIssuer):
