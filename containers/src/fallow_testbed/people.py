@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 from fallow.errors import UsageError
+from fallow.files import write_private
 from fallow_testbed import hub, issuer
 from fallow_testbed.host import Host
 from fallow_testbed.layout import Layout
@@ -40,12 +40,7 @@ def prepare(layout: Layout) -> None:
 
 def renew_token(host: Host, path: Path, person: str) -> None:
     """Write a fresh WLCG token for the hub, readable by its owner only."""
-    text = issuer.token(host, person, hub.GATEWAY_URL)
-    partial = path.with_suffix(".new")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as stream:
-        stream.write(text + "\n")
-    partial.rename(path)
+    write_private(path, issuer.token(host, person, hub.GATEWAY_URL) + "\n")
 
 
 def environment(layout: Layout, person: str) -> dict[str, str]:
