@@ -23,6 +23,7 @@ from fallow.messages import (
     TokenResponse,
 )
 from fallow.offers import Message, Offer, Offers
+from fallow.reports import PilotReport
 from fallow.web import PASSING, Answer, Web, for_people
 
 M = TypeVar("M", bound=Message)
@@ -108,6 +109,23 @@ class HubClient:
         url = f"{self._base}/v1/offers/{quote(centre, safe='')}"
         document = offer.model_dump_json()
         _accepted(self._web.send("PUT", url, bearer=self._token(), document=document, repeatable=True))
+
+    def send_report(self, report: PilotReport, *, repeatable: bool = True) -> None:
+        """Store a pilot's report in place of its last one; the token is the centre's HTCondor one.
+
+        Args:
+            report: What the pilot says.
+            repeatable: Whether to try again, for up to a minute, while the hub is away.
+        """
+        url = f"{self._base}/v1/pilots/{quote(report.pilot, safe='')}/report"
+        document = report.model_dump_json()
+        _accepted(self._web.send("PUT", url, bearer=self._token(), document=document, repeatable=repeatable))
+
+    def report(self, pilot: str) -> PilotReport | None:
+        """The last report of a pilot of the launcher's own centre, or None if it has sent none."""
+        url = f"{self._base}/v1/pilots/{quote(pilot, safe='')}/report"
+        answer = self._web.send("GET", url, bearer=self._token(), repeatable=True)
+        return None if answer.status == 404 else _read(PilotReport, answer)
 
     def storage(self) -> StorageAccess:
         """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated."""

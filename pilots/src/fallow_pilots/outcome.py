@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from enum import IntEnum
-from typing import Annotated
+from typing import Annotated, Optional
 
 from pydantic import AfterValidator, AwareDatetime, Field
 
+from fallow.reports import PilotReport
 from fallow.settings import Settings
 
 
@@ -53,3 +54,17 @@ class Outcome(Settings):
         start: datetime = self.started
         end: datetime = self.ended
         return (end - start).total_seconds()
+
+
+def outcome_of(report: PilotReport) -> Optional[Outcome]:
+    """The outcome in a pilot's report to the hub, for a launcher that finds no file; None while the pilot runs."""
+    if report.code is None or report.ended is None:
+        return None
+    return Outcome(
+        code=report.code,
+        reason=report.reason,
+        started=report.started,
+        ended=report.ended,
+        jobs_run=report.jobs_run,
+        busy_core_s=report.used_core_s,
+    )
