@@ -35,17 +35,27 @@ def load(model: type[T], path: Path) -> T:
         SettingsError: The file is missing, is not UTF-8 TOML, or does not fit the model; the message names every bad field.
     """
     try:
-        with path.open("rb") as stream:
-            raw = tomllib.load(stream)
+        text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise SettingsError(
             f"Cannot read {path}: {error.strerror}.", remedy="Create it or name another file."
         ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SettingsError(
             f"{path} is not valid TOML: {error}.", remedy="Mend the line it names."
         ) from error
-    return parse(model, raw, source=str(path))
+    return parse_text(model, text, source=str(path))
+
+
+def parse_text(model: type[T], text: str, *, source: str) -> T:
+    """Validate a TOML text; as `load`, for one that is not in a file."""
+    try:
+        raw = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(
+            f"{source} is not valid TOML: {error}.", remedy="Mend the line it names."
+        ) from error
+    return parse(model, raw, source=source)
 
 
 def parse(model: type[T], raw: dict[str, Any], *, source: str) -> T:
