@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
 
 from fallow.errors import SettingsError
 from fallow.offers import CentreName
@@ -157,6 +157,9 @@ class HubSettings(Settings):
     storage: StorageSettings
     max_jobs_per_user: int = Field(default=100_000, ge=1)
     """Jobs that one user may have in the queue."""
+    database: SecretStr | None = None
+    """URL of the database for rules, ledger and capacity: `postgresql://USER@HOST/NAME?passfile=FILE`; left out, the file
+    `fallow.sqlite` in `state_dir`."""
 
     @field_validator("listen")
     @classmethod
@@ -211,6 +214,13 @@ class HubSettings(Settings):
     def centre_names(self) -> list[str]:
         """The centres' names, sorted."""
         return sorted(centre.name for centre in self.centres)
+
+    @property
+    def database_url(self) -> str:
+        """The URL of the hub's database; it may hold a password."""
+        if self.database is not None:
+            return self.database.get_secret_value()
+        return f"sqlite:///{self.state_dir / 'fallow.sqlite'}"
 
     @property
     def schedd_name(self) -> str:

@@ -1,0 +1,53 @@
+"""The schema's versions, applied by the product itself (Alembic)."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import sqlalchemy
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine
+
+from fallow.errors import NotAvailableError
+
+_LOCK = 0x46_61_6C_6C_6F_77  # "Fallow"; a number that only we lock
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the database to the newest version; nothing is written where it has it already.
+
+    Raises:
+        NotAvailableError: The database was made by a newer Fallow.
+    """
+    settings = _settings()
+    scripts = ScriptDirectory.from_config(settings)
+    newest = scripts.get_current_head()
+    with engine.connect().execution_options(fallow_reads=True) as connection:
+        if _version(connection) == newest:
+            return
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+        found = _version(connection)
+        known = {revision.revision for revision in scripts.walk_revisions()}
+        if found is not None and found not in known:
+            raise NotAvailableError(
+                f"The database has schema {found!r}, which this release does not know (its newest is {newest!r}).",
+                remedy="Install the release of Fallow that wrote it, or a newer one.",
+            )
+        if found != newest:
+            settings.attributes["connection"] = connection
+            command.upgrade(settings, "head")
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _settings() -> Config:
+    settings = Config()
+    settings.set_main_option("script_location", str(files(__package__).joinpath("migrations")))
+    return settings
