@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import ctypes
+import os
+import pickle
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any, TypeVar
 
 import pytest
 
-from fallow_testbed.images import testbed_layers
+from fallow.client import client_settings, connect
+from fallow.queue.images import publish
+from fallow_testbed import hub, people
+from fallow_testbed.host import Host
+from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.progress import Progress
 from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
 HERE = Path(__file__).parent
+
+T = TypeVar("T")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -34,3 +47,81 @@ def bed(layers: tuple[Path, ...], tmp_path_factory: pytest.TempPathFactory) -> I
     testbed.up(DEFAULT, layers, Progress())
     yield testbed
     testbed.down()
+
+
+@pytest.fixture(scope="session")
+def hub_host(bed: Testbed) -> Host:
+    """The hub."""
+    return bed.host("hub")
+
+
+@pytest.fixture(scope="session")
+def at(bed: Testbed) -> Callable[..., Any]:
+    """`at(person, function, *arguments)`: call a function at the desk, as that person; what it returns or raises."""
+
+    def call(person: str, function: Callable[..., T], *arguments: Any) -> T:
+        environment = people.environment(bed.layout(), person)
+        return inside(bed.host("desk"), environment, function, *arguments)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def operator(hub_host: Host) -> Callable[..., CompletedProcess[str]]:
+    """`operator(*argv)`: run a command as the hub's account with the hub's configuration."""
+
+    def run(*argv: str, check: bool = True) -> CompletedProcess[str]:
+        return hub_host.run(list(argv), user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT, check=check)
+
+    return run
+
+
+def inside(host: Host, environment: Mapping[str, str], function: Callable[..., T], *arguments: Any) -> T:
+    """Call a function in a process of its own with a host's network and mounts.
+
+    Only for hosts that have the machine's own files: the function brings its modules along.
+    """
+    pid = host.pid()
+    with tempfile.TemporaryFile() as results:
+        child = os.fork()
+        if child == 0:
+            try:
+                _enter(pid)
+                os.environ.update(environment)
+                answer: tuple[bool, Any] = (True, function(*arguments))
+            except BaseException as error:  # noqa: BLE001 - handed over to the parent
+                answer = (False, "".join(traceback.format_exception(error)))
+            pickle.dump(answer, results)
+            results.flush()
+            os._exit(0)
+        os.waitpid(child, 0)
+        results.seek(0)
+        good, result = pickle.load(results)
+    if not good:
+        raise AssertionError(result)
+    return result  # type: ignore[no-any-return]
+
+
+def _enter(pid: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    here = Path.cwd()
+    for name in ("net", "uts", "mnt"):
+        with Path(f"/proc/{pid}/ns/{name}").open() as namespace:
+            if libc.setns(namespace.fileno(), 0) != 0:
+                raise OSError(ctypes.get_errno(), f"setns {name}")
+    os.chdir(here)
+
+
+@pytest.fixture(scope="session")
+def image(at: Callable[..., Any]) -> str:
+    """The digest of an image with Python in it, which the hub has."""
+    packed = ensure_sif("analysis")
+    digest = f"sha256:{packed.sha256}"
+    at("alice", published, packed.sif, digest)
+    return digest
+
+
+def published(path: Path, digest: str) -> None:
+    """Send an image to the hub; called at the desk."""
+    settings = client_settings()
+    publish(connect(settings), path, digest, ca_file=settings.ca_file)

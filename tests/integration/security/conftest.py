@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
-import pickle
 import secrets
-import tempfile
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -19,14 +15,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
 
-from fallow.client import client_settings, connect
+from fallow.client import connect
 from fallow.queue.hub import open_queue
-from fallow.queue.images import publish
 from fallow.queue.records import JobRecord, JobState
 from fallow.queue.spec import JobSpec
-from fallow_testbed import files, hub, issuer, people, s3
+from fallow_testbed import files, hub, issuer, s3
 from fallow_testbed.host import Host
-from fallow_testbed.images import ensure_sif
 from fallow_testbed.spec import HUB_ADDRESS
 from fallow_testbed.testbed import Testbed
 from fallow_testbed.wait import serve, wait_until
@@ -76,12 +70,6 @@ class Attacker:
 
 
 @pytest.fixture(scope="session")
-def hub_host(bed: Testbed) -> Host:
-    """The hub."""
-    return bed.host("hub")
-
-
-@pytest.fixture(scope="session")
 def wlcg(hub_host: Host) -> Callable[..., str]:
     """`wlcg(account, audience=…, life_s=…, scope=…)`: a WLCG token of the testbed's issuer."""
 
@@ -89,17 +77,6 @@ def wlcg(hub_host: Host) -> Callable[..., str]:
         return issuer.token(hub_host, account, audience, **options)
 
     return token
-
-
-@pytest.fixture(scope="session")
-def at(bed: Testbed) -> Callable[..., Any]:
-    """`at(person, function, *arguments)`: call a function at the desk, as that person; what it returns or raises."""
-
-    def call(person: str, function: Callable[..., T], *arguments: Any) -> T:
-        environment = people.environment(bed.layout(), person)
-        return inside(bed.host("desk"), environment, function, *arguments)
-
-    return call
 
 
 @pytest.fixture(scope="session")
@@ -135,16 +112,6 @@ def attacker(bed: Testbed) -> Callable[..., Attacker]:
     return make
 
 
-@pytest.fixture(scope="session")
-def operator(hub_host: Host) -> Callable[..., CompletedProcess[str]]:
-    """`operator(*argv)`: run a command as the hub's account with the hub's configuration."""
-
-    def run(*argv: str, check: bool = True) -> CompletedProcess[str]:
-        return hub_host.run(list(argv), user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT, check=check)
-
-    return run
-
-
 @pytest.fixture
 def hub_file(hub_host: Host) -> Iterator[Callable[[str, str], Path]]:
     """`hub_file(path, text)`: write a file of the hub that is removed after the test."""
@@ -175,42 +142,6 @@ def exchanged(token: str, scope: str | None) -> str:
     return str(answer.json()["access_token"])
 
 
-def inside(host: Host, environment: Mapping[str, str], function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a process of its own with a host's network and mounts.
-
-    Only for hosts that have the machine's own files: the function brings its modules along.
-    """
-    pid = host.pid()
-    with tempfile.TemporaryFile() as results:
-        child = os.fork()
-        if child == 0:
-            try:
-                _enter(pid)
-                os.environ.update(environment)
-                answer: tuple[bool, Any] = (True, function(*arguments))
-            except BaseException as error:  # noqa: BLE001 - handed over to the parent
-                answer = (False, "".join(traceback.format_exception(error)))
-            pickle.dump(answer, results)
-            results.flush()
-            os._exit(0)
-        os.waitpid(child, 0)
-        results.seek(0)
-        good, result = pickle.load(results)
-    if not good:
-        raise AssertionError(result)
-    return result  # type: ignore[no-any-return]
-
-
-def _enter(pid: int) -> None:
-    libc = ctypes.CDLL(None, use_errno=True)
-    here = Path.cwd()
-    for name in ("net", "uts", "mnt"):
-        with Path(f"/proc/{pid}/ns/{name}").open() as namespace:
-            if libc.setns(namespace.fileno(), 0) != 0:
-                raise OSError(ctypes.get_errno(), f"setns {name}")
-    os.chdir(here)
-
-
 @dataclass(frozen=True)
 class Outcome:
     """What became of a job."""
@@ -218,15 +149,6 @@ class Outcome:
     record: JobRecord
     stdout: str
     stderr: str
-
-
-@pytest.fixture(scope="session")
-def image(at: Callable[..., Any]) -> str:
-    """The digest of an image with Python in it, which the hub has."""
-    packed = ensure_sif("analysis")
-    digest = f"sha256:{packed.sha256}"
-    at("alice", published, packed.sif, digest)
-    return digest
 
 
 @pytest.fixture(scope="session")
@@ -240,12 +162,6 @@ def jobs(
         return at(person, ran, specs, image, directory, deadline_s)  # type: ignore[no-any-return]
 
     return run
-
-
-def published(path: Path, digest: str) -> None:
-    """Send an image to the hub; called at the desk."""
-    settings = client_settings()
-    publish(connect(settings), path, digest, ca_file=settings.ca_file)
 
 
 def ran(
