@@ -127,11 +127,18 @@ def rotate(role: str, retire: bool, settings_path: Path, out: Path) -> None:
 @settings_option
 @out_option
 def revoke(centre: str | None, jti: str | None, undo: bool, settings_path: Path, out: Path) -> None:
-    """Revoke tokens: new connections at once, those that stand within one session life."""
+    """Revoke tokens: new connections at once, those that stand within one session life.
+
+    Revoking a single token restarts the pool's collector, since a pilot's connection would outlive its token: slots
+    are shown again within 90 s, and jobs run on.
+    """
     from fallow_matcher.htcondor import configure as configuring
     from fallow_matcher.htcondor import effective
 
     settings = hub_settings.read(settings_path)
     configuring.revoke(settings, centre=centre, jti=jti, undo=undo)
-    effective.reconfigure(out.absolute() / "condor_config", settings.account)
+    config = out.absolute() / "condor_config"
+    effective.reconfigure(config, settings.account)
+    if jti is not None and not undo:
+        effective.restart_collector(config, settings.account)
     click.echo(f"done; sessions that stand end within {settings.lives.session_s} s.")

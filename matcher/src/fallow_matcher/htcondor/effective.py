@@ -75,6 +75,21 @@ def reconfigure(config: Path, account: str) -> None:
     _run(["condor_reconfig"], config, account if os.geteuid() == 0 else None)
 
 
+def restart_collector(config: Path, account: str) -> None:
+    """Have the hub's master restart the collector, which ends every session and connection that pilots hold.
+
+    Jobs run on, queue and claims stay; slots are seen again with their next update, within 90 s.
+
+    Args:
+        config: The hub's `condor_config`.
+        account: The account that the daemons run as.
+
+    Raises:
+        NotAvailableError: The master does not run or does not take the command.
+    """
+    _run(["condor_restart", "-subsystem", "collector"], config, account if os.geteuid() == 0 else None)
+
+
 def _run(argv: list[str], config: Path, account: str | None = None) -> str:
     environment = {
         name: value for name, value in os.environ.items() if not name.upper().startswith("_CONDOR_")
