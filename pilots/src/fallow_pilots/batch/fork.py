@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from fallow_pilots.batch.command import run
-from fallow_pilots.batch.model import BatchError, BatchJob, JobStatus, Node, Phase, Spare, Stop
+from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Node, Phase, Spare, Stop
 
 PROC = Path("/proc")
 APPEAR_S = 10.0
@@ -109,7 +109,13 @@ class Fork:
             except ProcessLookupError:
                 continue
 
-    def spare(self, *, count_waiting: bool, partitions: Sequence[str]) -> Spare:  # noqa: ARG002 - no queue here
+    def spare(
+        self,
+        *,
+        count_waiting: bool,
+        partitions: Sequence[str],  # noqa: ARG002 - no queue here
+        hole: Hole | None = None,  # noqa: ARG002
+    ) -> Spare:
         """The cores that the load of the last minute leaves; idle while no pilot runs."""
         cores = len(os.sched_getaffinity(0))
         free = max(0, cores - math.ceil(os.getloadavg()[0] - 0.5))

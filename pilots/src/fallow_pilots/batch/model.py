@@ -55,6 +55,10 @@ class BatchJob:
     drain_grace_s: int
     deadline: datetime | None = None
     """The job must have ended by then, however long it waits to start."""
+    nodes: int = 1
+    """Nodes of the job; cores, memory and GPUs are those of each."""
+    gpu_model: str | None = None
+    """The batch system's name for the only model of GPU that will do."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,29 @@ class Node:
     gpus_free: int
     idle: bool
     """No job at all is on it."""
+    free_until: datetime | None = None
+    """When maintenance or a reservation takes it: a job that would run longer is not started there; None: never."""
+    gpu_models: tuple[tuple[str, int], ...] = ()
+    """Free GPUs by the batch system's name for the model, where it tells."""
+
+    def gpus_free_of(self, model: str | None) -> int:
+        """Free GPUs of a model; None: of any."""
+        return self.gpus_free if model is None else dict(self.gpu_models).get(model, 0)
+
+
+@dataclass(frozen=True)
+class Hole:
+    """The question how many pilots the scheduler would start at once, without delaying any job that waits."""
+
+    nodes: int
+    """Nodes of one pilot; cores, memory and GPUs are those of each."""
+    cores: int
+    memory_mb: int
+    gpus: int
+    walltime_s: int
+    most: int
+    """No more pilots than this are of interest."""
+    gpu_model: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +116,8 @@ class Spare:
     nodes: tuple[Node, ...]
     waiting: int | None = None
     """Local jobs that wait for resources; None where nobody asked."""
+    startable: int | None = None
+    """Pilots that the scheduler says it would start at once; None where nobody asked or it cannot say."""
 
 
 class BatchSystem(Protocol):
@@ -112,5 +141,9 @@ class BatchSystem(Protocol):
     def stop(self, native_ids: Sequence[str], how: Stop) -> None:
         """Ask jobs to stop; ones that are gone already are no error."""
 
-    def spare(self, *, count_waiting: bool, partitions: Sequence[str]) -> Spare:
-        """What is free now, and how many local jobs wait in `partitions` (none: in all)."""
+    def spare(self, *, count_waiting: bool, partitions: Sequence[str], hole: Hole | None = None) -> Spare:
+        """What is free now, and how many local jobs wait in `partitions` (none: in all).
+
+        With a `hole`, also how many such pilots would start at once; nodes that the scheduler keeps for a job to come
+        then count as well, because only the scheduler knows whether a pilot is gone in time.
+        """

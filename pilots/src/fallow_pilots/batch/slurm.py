@@ -15,7 +15,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timezone
 
 from fallow_pilots.batch.command import run
-from fallow_pilots.batch.model import BatchError, BatchJob, JobStatus, Node, Phase, Spare, Stop
+from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Node, Phase, Spare, Stop
 from fallow_pilots.policy import Batch
 
 log = logging.getLogger(__name__)
@@ -240,7 +240,7 @@ class Slurm:
         }
         run(["scancel", "--quiet", *signal[how], *native_ids])
 
-    def spare(self, *, count_waiting: bool, partitions: Sequence[str]) -> Spare:
+    def spare(self, *, count_waiting: bool, partitions: Sequence[str], hole: Hole | None = None) -> Spare:
         """Nodes of the partition with room, and the number of local jobs that wait."""
         argv = ["sinfo", "--Node", f"--Format={NODE_FIELDS}"]
         if self._settings.partition:
