@@ -25,6 +25,7 @@ def upgrade() -> None:
         sa.Column("gpus", sa.Integer, nullable=False),
         sa.Column("factor", sa.Double, nullable=False),
         sa.Column("requested_s", sa.Integer, nullable=False),
+        sa.Column("submitted", sa.Double),
         sa.Column("started", sa.Double, nullable=False),
         sa.Column("ended", sa.Double),
         sa.Column("wall_s", sa.Double),
