@@ -76,3 +76,18 @@ def open_until(windows: "tuple[Window, ...]", zone_name: str, now: datetime) -> 
         if start <= until < end:
             until = end
     return None if until - now > timedelta(days=8) else until
+
+
+def longest_s(windows: "tuple[Window, ...]", zone_name: str, monday: date) -> Optional[float]:
+    """How long the windows of a week without clock changes are open without interruption, in seconds; None: always."""
+    zone = ZoneInfo(zone_name)
+    starts = [
+        window.on(monday + timedelta(days=offset), zone)[0]
+        for window in windows
+        for offset in range(7)
+        if WEEK[offset] in window.days
+    ]
+    ends = [open_until(windows, zone_name, start) for start in starts]
+    if not windows or None in ends:
+        return None
+    return max((end - start).total_seconds() for start, end in zip(starts, ends) if end is not None)
