@@ -2,7 +2,7 @@
 
 from datetime import datetime, timezone
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Optional
 
 from pydantic import (
     AfterValidator,
@@ -47,12 +47,15 @@ class Shape(Message):
     """One kind of slot that a centre's pilots bring, and how many of them."""
 
     cores: int = Field(ge=1, le=100_000)
-    memory_mb: int = Field(ge=1)
-    disk_mb: int = Field(ge=0)
+    memory_mb: int = Field(ge=1, le=100_000_000)
+    disk_mb: int = Field(ge=0, le=10_000_000_000)
+    """Scratch space for jobs; 0: what the node's scratch directory has free."""
     gpus: int = Field(default=0, ge=0, le=1_000)
     gpu_model: str = Field(default="", max_length=100, pattern=r"^[\x20-\x7e]*$")
     count: int = Field(ge=0, le=1_000_000)
     """How many pilots of this shape the centre would run at once."""
+    walltime_s: Optional[int] = Field(default=None, ge=1, le=366 * 86_400)
+    """How long a pilot of this shape lives at most, so how long a job may ask for; None where the centre does not say."""
     capabilities: list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]] = Field(
         default_factory=list, max_length=100
     )
@@ -72,7 +75,7 @@ class Offer(Message):
 
     centre: CentreName
     shapes: list[Shape] = Field(max_length=100)
-    running_pilots: int = Field(default=0, ge=0)
+    running_pilots: int = Field(default=0, ge=0, le=1_000_000)
     starts: UtcMoment
     expires: UtcMoment
     conditions: list[Condition] = Field(default_factory=list, max_length=100)

@@ -41,6 +41,7 @@ def offer_of(
         disk_mb=policy.pilot.disk_mb,
         gpus=policy.pilot.gpus,
         count=len(active) + decision.room,
+        walltime_s=max(1, (decision.walltime_s or policy.pilot.walltime_s) - policy.pilot.drain_grace_s),
     )
     return Offer(
         centre=policy.identity.centre,

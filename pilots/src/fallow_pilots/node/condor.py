@@ -11,13 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Union
 
+from fallow.admission import ADMISSION
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.spec import PilotSpec
 
 Value = Union[bool, int, float, str]
-
-IMAGE = "^/fallow/images/sha256-[0-9a-f]{64}[.]sif$"
-"""What `ContainerImage` of an admissible job looks like."""
 
 OVERTIME_S = 60
 """How much longer than it asked for a job may run: starting and moving files takes time too."""
@@ -67,16 +65,8 @@ def start_expression(spec: PilotSpec) -> str:
 
     It names few attributes, as each splits the queue into groups that are matched one by one; the rest is for the hook.
     """
-    image = IMAGE.replace("$", "$(DOLLAR)")
-    clauses = [
-        "$(FALLOW_ACCEPT)",
-        f'regexp("{image}", TARGET.ContainerImage) =?= True',
-        "TARGET.JobUniverse == 5",
-        "isUndefined(TARGET.PreCmd) && isUndefined(TARGET.PostCmd)",
-        "isInteger(TARGET.FallowWalltime) && TARGET.FallowWalltime > 0",
-        "TARGET.FallowWalltime <= MY.FallowUntil - time()",
-        *spec.conditions,
-    ]
+    admission = [condition.requirement.replace("$", "$(DOLLAR)") for condition in ADMISSION]
+    clauses = ["$(FALLOW_ACCEPT)", *admission, *spec.conditions]
     return " && ".join(f"({clause})" for clause in clauses)
 
 
