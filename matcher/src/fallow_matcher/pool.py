@@ -1,0 +1,86 @@
+"""The hub's own look at its HTCondor pool: jobs, history and slots, read with a right to read and no other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from fallow.errors import NotAvailableError
+from fallow.queue.session import LOCK, bindings, install_token
+from fallow_matcher.htcondor import keys
+from fallow_matcher.htcondor.idtokens import Mint
+from fallow_matcher.identities import daemon_identity
+from fallow_matcher.settings import HubSettings
+
+TOKEN_S = 900
+"""How long a token for reading lives; a new one is minted when half of that has passed."""
+
+
+class Pool:
+    """Reads the hub's queue and collector. Safe to use from several threads: one asks at a time.
+
+    Args:
+        settings: The hub's settings.
+    """
+
+    def __init__(self, settings: HubSettings) -> None:
+        self._settings = settings
+        self._mint = Mint(settings.trust_domain, keys.directory(settings))
+        self._renew_at = 0.0
+        self._schedd: Any = None
+
+    def jobs(self, constraint: str, attributes: Sequence[str] = (), limit: int = -1) -> list[Any]:
+        """Ads of the jobs in the queue that fulfil `constraint`; all attributes where none is named.
+
+        Raises:
+            NotAvailableError: The queue does not answer.
+        """
+        return self._ask(
+            "queue", lambda schedd: schedd.query(constraint, projection=list(attributes), limit=limit)
+        )
+
+    def history(self, constraint: str, attributes: Sequence[str] = (), match: int = -1) -> list[Any]:
+        """Ads of jobs that have left the queue, the latest first.
+
+        Raises:
+            NotAvailableError: The queue does not answer.
+        """
+        return self._ask(
+            "queue", lambda schedd: schedd.history(constraint, projection=list(attributes), match=match)
+        )
+
+    def slots(self, constraint: str, attributes: Sequence[str] = ()) -> list[Any]:
+        """Ads of the slots in the pool that fulfil `constraint`; all attributes where none is named.
+
+        Raises:
+            NotAvailableError: The collector does not answer.
+        """
+        kind = bindings().AdType.Slot
+        return self._ask("collector", lambda found: found.query(kind, constraint, list(attributes) or None))
+
+    def _ask(self, what: str, call: Any) -> list[Any]:
+        with LOCK:
+            htcondor = bindings()
+            try:
+                self._renew()
+                collector = htcondor.Collector(self._settings.collector_address)
+                if what == "collector":
+                    return list(call(collector))
+                if self._schedd is None:
+                    place = collector.locate(htcondor.DaemonType.Schedd, self._settings.schedd_name)
+                    self._schedd = htcondor.Schedd(place)
+                return list(call(self._schedd))
+            except (htcondor.HTCondorException, OSError) as error:
+                self._schedd = None
+                said = " ".join(str(error).split())
+                raise NotAvailableError(f"The {what} does not answer: {said}", retryable=True) from error
+
+    def _renew(self) -> None:
+        now = int(time.time())
+        if now < self._renew_at:
+            return
+        identity = daemon_identity(self._settings.trust_domain)
+        token = self._mint.mint(keys.DAEMON_KEY, identity, ("READ",), now=now, expires=now + TOKEN_S)
+        install_token(self._settings.trust_domain, token.token)
+        self._renew_at = now + TOKEN_S / 2
