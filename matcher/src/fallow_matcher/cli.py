@@ -129,8 +129,8 @@ def rotate(role: str, retire: bool, settings_path: Path, out: Path) -> None:
 def revoke(centre: str | None, jti: str | None, undo: bool, settings_path: Path, out: Path) -> None:
     """Revoke tokens: new connections at once, those that stand within one session life.
 
-    Revoking a single token restarts the pool's collector, since a pilot's connection would outlive its token: slots
-    are shown again within 90 s, and jobs run on.
+    Revoking a single pilot's token restarts the pool's collector, since a pilot's connection would outlive its token:
+    jobs run on, and idle slots are shown again within 140 s.
     """
     from fallow_matcher.htcondor import configure as configuring
     from fallow_matcher.htcondor import effective
@@ -139,6 +139,6 @@ def revoke(centre: str | None, jti: str | None, undo: bool, settings_path: Path,
     configuring.revoke(settings, centre=centre, jti=jti, undo=undo)
     config = out.absolute() / "condor_config"
     effective.reconfigure(config, settings.account)
-    if jti is not None and not undo:
+    if jti is not None and not undo and configuring.outlives_revocation(settings, jti):
         effective.restart_collector(config, settings.account)
     click.echo(f"done; sessions that stand end within {settings.lives.session_s} s.")

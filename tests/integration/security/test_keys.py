@@ -217,3 +217,34 @@ def test_a_revoked_centre_is_out_at_once_and_its_sessions_soon(
     hub_command("revoke", *words, "--undo")
     undone.clear()
     wait_until(lambda: allowed(thief, "ADVERTISE_STARTD"), "the end of the revocation", 30)
+
+
+def test_a_revoked_pilot_token_loses_the_connection_that_it_holds(
+    hub_command: Callable[..., Any],
+    undone: list[tuple[str, str]],
+    condor_token: Callable[..., str],
+    attacker: Callable[..., Any],
+    operator: Callable[..., CompletedProcess[str]],
+    at: Callable[..., Any],
+    tmp_path: Path,
+) -> None:
+    stolen, kept = condor_token(f"launcher-{CENTRE}"), condor_token(f"launcher-{CENTRE}")
+    began, stop, words = tmp_path / "began", tmp_path / "stop", ("--jti", part(stolen, 1)["jti"])
+    with ThreadPoolExecutor(1) as pool:
+        session = pool.submit(at, "alice", advertises_until_refused, stolen, began, stop)
+        try:
+            wait_until(began.exists, "the session", 30)
+            undone.append(words)
+            start = time.monotonic()
+            hub_command("revoke", *words)
+            ended_s = session.result() - start
+        finally:
+            stop.touch()
+    print(f"\na revoked pilot token: its standing connection ended {ended_s:.1f} s after the command")
+    assert ended_s < SESSION_S
+    assert not allowed(attacker(stolen), "ADVERTISE_STARTD")
+    wait_until(
+        lambda: allowed(attacker(kept), "ADVERTISE_STARTD"), "the collector for the centre's other token", 60
+    )
+    slots = ("condor_status", "-af", "Name")
+    wait_until(lambda: bool(operator(*slots, check=False).stdout), "the pool's slots", 200)

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fallow.errors import SettingsError, UsageError
+from fallow_matcher.gateway.audit import Audit, audit_file
 from fallow_matcher.htcondor import configure, revocation
 from fallow_matcher.settings import HubSettings
 
@@ -74,3 +75,16 @@ def test_a_file_that_lost_its_list_is_refused(tmp_path: Path) -> None:
     path.write_text("SEC_TOKEN_REVOCATION_EXPR = false\n")
     with pytest.raises(SettingsError, match="lost its list"):
         revocation.read(path)
+
+
+@pytest.mark.parametrize(
+    ("jti", "outlives"), [("pilots", True), ("users", False), ("shown", False), ("never-heard-of", True)]
+)
+def test_only_a_pilots_connection_outlives_its_token(
+    configured: HubSettings, jti: str, outlives: bool
+) -> None:
+    audit = Audit(audit_file(configured.state_dir))
+    audit.write("htcondor_token", jti="shown", identity=f"north.alice@{DOMAIN}", issued_jti="users")
+    audit.write("htcondor_token", jti="of-north", identity=f"pilot-north@{DOMAIN}", issued_jti="pilots")
+    audit.close()
+    assert configure.outlives_revocation(configured, jti) is outlives

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
+from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
@@ -38,3 +41,24 @@ class Audit:
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def audit_file(state_dir: Path) -> Path:
+    """Where the gateway of a hub keeps its record."""
+    return state_dir / "gateway" / "audit.jsonl"
+
+
+def records_of(path: Path, jti: str) -> Iterator[dict[str, Any]]:
+    """What the record says of one token: lines in which `jti` was shown to the gateway or given out by it.
+
+    It is read line by line: it may be large, and its last line may still be in writing.
+    """
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8") as lines:
+        for line in lines:
+            if jti in line:
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line)
+                    if jti in (record.get("jti"), record.get("issued_jti")):
+                        yield record

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fallow.errors import NotAvailableError, UsageError
+from fallow_matcher.gateway.audit import audit_file, records_of
 from fallow_matcher.htcondor import keys, render, revocation
 from fallow_matcher.htcondor.idtokens import DAEMON_RIGHTS, Mint
-from fallow_matcher.identities import daemon_identity
+from fallow_matcher.identities import daemon_identity, pilot_identity
 from fallow_matcher.settings import HubSettings
 
 FOLDERS = ("keys", "tokens", "run", "log", "lock", "spool", "execute", "nothing", "gateway")
@@ -83,6 +84,17 @@ def revoke(settings: HubSettings, *, centre: str | None, jti: str | None, undo: 
     change = revocation.remove if undo else revocation.add
     revoked = change(revocation.read(path), centre=centre, jti=jti)
     write(path, revocation.render(revoked, settings.trust_domain), 0o644, _account(settings.account))
+
+
+def outlives_revocation(settings: HubSettings, jti: str) -> bool:
+    """Whether a connection made with the token `jti` may outlive it: a pilot keeps one open for its updates.
+
+    A token that the gateway's record does not know is taken for a pilot's.
+    """
+    records = list(records_of(audit_file(settings.state_dir), jti))
+    given_to = {record.get("identity") for record in records if record.get("issued_jti") == jti}
+    pilots = {pilot_identity(centre, settings.trust_domain) for centre in settings.centre_names}
+    return not records or not given_to.isdisjoint(pilots)
 
 
 def renew_daemon_token(settings: HubSettings) -> Path:

@@ -78,7 +78,7 @@ def reconfigure(config: Path, account: str) -> None:
 def restart_collector(config: Path, account: str) -> None:
     """Have the hub's master restart the collector, which ends every session and connection that pilots hold.
 
-    Jobs run on, queue and claims stay; slots are seen again with their next update, within 90 s.
+    Jobs run on, queue and claims stay; slots are seen again with their next update.
 
     Args:
         config: The hub's `condor_config`.
