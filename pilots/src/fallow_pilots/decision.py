@@ -1,50 +1,82 @@
 """The launcher's rule, as a pure function: how many pilots to start now, and which clause limits it.
 
-Every clause of the policy becomes one cap; the smallest wins, and of equal ones the first is named.
+Every clause of the policy becomes one cap; the smallest wins, and of equal ones the first is named. Where
+there are several shapes of pilots, the largest is served first, and what it takes counts for the next.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from fallow_pilots import caps
 from fallow_pilots.batch.model import Node, Spare
-from fallow_pilots.policy import Policy
+from fallow_pilots.caps import Cap, Lot
+from fallow_pilots.policy import Policy, Shape
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.windows import open_until
 
-DAY = timedelta(days=1)
+__all__ = ["Cap", "Decision", "Launch", "decide"]
 
 
 @dataclass(frozen=True)
-class Cap:
-    """One clause and the number of new pilots it allows now."""
+class Launch:
+    """Pilots of one kind: how many to start now, and why not more."""
 
-    clause: str
-    allows: int
-    reason: str
-    lasting: bool = True
-    """Whether it says what the centre gives, and not just how fast: offers leave the others out."""
+    lot: Lot
+    count: int
+    limit: Cap
+    """The clause that allows no more."""
+    caps: tuple[Cap, ...]
+    room: int
+    """New pilots that the policy allows sooner or later in the present situation."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """How many pilots to start now, how long they may live, and why not more."""
+    """What to start now, the largest shape and the longest walltime first; never empty."""
 
-    launch: int
-    walltime_s: int
-    clause: str
-    reason: str
-    caps: tuple[Cap, ...]
+    launches: tuple[Launch, ...]
     closes: datetime | None = None
     """When the window closes by which these pilots must have ended."""
 
     @property
+    def launch(self) -> int:
+        """How many pilots to start now."""
+        return sum(one.count for one in self.launches)
+
+    @property
     def room(self) -> int:
         """New pilots that the policy allows sooner or later in the present situation."""
-        return min((cap.allows for cap in self.caps if cap.lasting), default=0)
+        return sum(one.room for one in self.launches)
+
+    @property
+    def main(self) -> Launch:
+        """The kind of pilots of which most start, or of which most nodes could take one."""
+        return max(self.launches, key=lambda one: (one.count, one.lot.nodes))
+
+    @property
+    def clause(self) -> str:
+        """The clause that limits them."""
+        return self.main.limit.clause
+
+    @property
+    def reason(self) -> str:
+        """Why it does."""
+        return self.main.limit.reason
+
+    @property
+    def walltime_s(self) -> int:
+        """How long they may live."""
+        return self.main.lot.walltime_s
+
+    @property
+    def caps(self) -> tuple[Cap, ...]:
+        """What each clause allows of them."""
+        return self.main.caps
 
 
 def decide(
@@ -54,6 +86,7 @@ def decide(
     now: datetime,
     *,
     halted: str | None = None,
+    ceiling: tuple[int, str] | None = None,
     idle_since: Mapping[str, datetime] | None = None,
 ) -> Decision:
     """Decide how many pilots to start now.
@@ -64,141 +97,113 @@ def decide(
         own: All pilots remembered, ended ones included.
         now: The launcher's clock, UTC.
         halted: Why nothing may start at all (withdrawn, draining, no token), or None.
+        ceiling: How many pilots may be here at most, and why, where a person has taken some of them back.
         idle_since: Since when each node has been seen idle.
     """
-    active = [record for record in own if record.active]
     closes = open_until(policy.when.windows, policy.when.time_zone, now)
-    walltime_s = policy.pilot.walltime_s
-    if closes is not None:
-        walltime_s = min(walltime_s, math.floor((closes - now).total_seconds()))
-    walltime_s -= walltime_s % 60  # batch systems count minutes, and a pilot must know its true end
-    caps = [Cap("halt", 0, halted)] if halted else []
-    caps += _window(policy, now, closes, walltime_s)
-    caps += _limits(policy, active)
-    caps += _budget(policy, own, now, walltime_s)
-    if spare is None:
-        caps.append(Cap("batch", 0, "The batch system gave no trustworthy answer."))
-    else:
-        caps += _capacity(policy, spare, active, now, idle_since or {})
-    caps += _back_off(policy, own, now)
-    ramp = max(1, math.ceil(policy.limits.ramp * policy.limits.max_pilots))
-    caps.append(Cap("limits.ramp", ramp, f"At most {ramp} per cycle.", lasting=False))
-    smallest = min(caps, key=lambda cap: cap.allows)
-    return Decision(
-        max(0, smallest.allows), max(0, walltime_s), smallest.clause, smallest.reason, tuple(caps), closes
+    rule = _Rule(policy, spare, now, closes, halted, ceiling)
+    launches: list[Launch] = []
+    held, wanted = list(own), list(own)
+    for lot in _lots(policy, spare, now, _longest_s(policy, spare, now, closes), idle_since or {}):
+        now_allowed = rule.caps(held, len(held) - len(own), lot)
+        limit = min(now_allowed, key=lambda cap: cap.allows)
+        at_last = rule.caps(wanted, len(wanted) - len(own), lot)
+        room = min(cap.allows for cap in at_last if cap.lasting)
+        held += [_planned(lot, now)] * limit.allows
+        wanted += [_planned(lot, now)] * room
+        launches.append(Launch(lot, limit.allows, limit, tuple(now_allowed), room))
+    return Decision(tuple(launches), closes)
+
+
+@dataclass(frozen=True)
+class _Rule:
+    policy: Policy
+    spare: Spare | None
+    now: datetime
+    closes: datetime | None
+    halted: str | None
+    ceiling: tuple[int, str] | None
+
+    def caps(self, own: Sequence[PilotRecord], launched: int, lot: Lot) -> list[Cap]:
+        """What each clause allows of `lot` beside the pilots in `own`, `launched` of them in this cycle."""
+        policy, now = self.policy, self.now
+        active = [record for record in own if record.active]
+        found: list[Cap] = []
+        if self.halted:
+            found.append(Cap("halt", 0, self.halted))
+        if self.ceiling is not None:
+            most, reason = self.ceiling
+            found.append(Cap("halt", max(0, most - len(active)), reason))
+        found += caps.window(policy, now, self.closes, lot)
+        found += caps.limits(policy, active, lot.shape)
+        found += caps.budget(policy, own, now, lot)
+        if self.spare is None:
+            found.append(Cap("batch", 0, "The batch system gave no trustworthy answer."))
+        else:
+            found += caps.queue(policy, self.spare, launched)
+            found += caps.share(policy, self.spare, active, lot.shape)
+            found += caps.capacity(policy, active, lot)
+        found += caps.back_off(policy, own, now)
+        found += caps.ramp(policy, launched)
+        return found
+
+
+def _planned(lot: Lot, now: datetime) -> PilotRecord:
+    shape = lot.shape
+    return PilotRecord(
+        "to come", State.INTENT, shape.all_cores, shape.all_gpus, lot.walltime_s, now, nodes=shape.nodes
     )
 
 
-def _window(policy: Policy, now: datetime, closes: datetime | None, walltime_s: int) -> Iterable[Cap]:
-    if closes is None:
-        return
-    if closes <= now:
-        yield Cap("when.windows", 0, "No window is open.")
-    elif walltime_s < policy.pilot.min_walltime_s:
-        yield Cap("when.windows", 0, f"The window closes in {walltime_s} s, too soon for a pilot.")
+def _longest_s(policy: Policy, spare: Spare | None, now: datetime, closes: datetime | None) -> int:
+    """How long a pilot that starts now may live; in whole minutes, which is what batch systems count."""
+    longest_s = policy.pilot.walltime_s
+    if closes is not None:
+        longest_s = min(longest_s, math.floor((closes - now).total_seconds()))
+    if policy.when.only_backfill and spare is not None and spare.startable_s is not None:
+        longest_s = min(longest_s, spare.startable_s)
+    return max(0, longest_s - longest_s % 60)
 
 
-def _limits(policy: Policy, active: Sequence[PilotRecord]) -> Iterable[Cap]:
-    limits, shape = policy.limits, policy.pilot
-    yield _cap("limits.max_pilots", limits.max_pilots, len(active), 1, "pilots")
-    if limits.max_nodes is not None:
-        yield _cap("limits.max_nodes", limits.max_nodes, _nodes(active), 1, "nodes")
-    if limits.max_cores is not None:
-        held = sum(record.cores for record in active)
-        yield _cap("limits.max_cores", limits.max_cores, held, shape.cores, "cores")
-    if limits.max_gpus is not None and shape.gpus:
-        held = sum(record.gpus for record in active)
-        yield _cap("limits.max_gpus", limits.max_gpus, held, shape.gpus, "GPUs")
+def _lots(
+    policy: Policy, spare: Spare | None, now: datetime, longest_s: int, idle_since: Mapping[str, datetime]
+) -> list[Lot]:
+    """The nodes that fit, each counted for the largest shape that it fits; and every shape once at least."""
+    shapes = policy.pilot.shapes
+    found: Counter[tuple[int, int]] = Counter()
+    for node in () if spare is None else spare.nodes:
+        if not _is_offered(policy, node, now, idle_since):
+            continue
+        left_s = longest_s
+        if node.free_until is not None:
+            until_s = max(0, math.floor((node.free_until - now).total_seconds()))
+            left_s = min(left_s, until_s - until_s % 60)
+            if left_s < policy.pilot.min_walltime_s:
+                continue
+        fitting = (index for index, shape in enumerate(shapes) if _fits(shape, node))
+        index = next(fitting, None)
+        if index is not None:
+            found[index, left_s] += 1
+    for index in range(len(shapes)):
+        if not any(other == index for other, _ in found):
+            found[index, longest_s] = 0
+    lots, seen = [], Counter[int]()
+    for (index, walltime_s), nodes in sorted(found.items(), key=lambda item: (item[0][0], -item[0][1])):
+        seen[index] += nodes
+        lots.append(Lot(shapes[index], walltime_s, seen[index]))
+    return lots
 
 
-def _cap(clause: str, limit: int, held: int, each: int, unit: str) -> Cap:
-    return Cap(clause, max(0, limit - held) // each, f"{held} of {limit} {unit} are held.")
-
-
-def _nodes(active: Sequence[PilotRecord]) -> int:
-    """Nodes that pilots occupy; one that has no node yet may take a fresh one."""
-    placed = {record.node for record in active if record.node is not None}
-    return len(placed) + sum(record.node is None for record in active)
-
-
-def _budget(policy: Policy, own: Sequence[PilotRecord], now: datetime, walltime_s: int) -> Iterable[Cap]:
-    clause, hours = "limits.core_hours_per_day", policy.limits.core_hours_per_day
-    if hours is None:
-        return
-    spent_s = sum(_charged_s(record, now) for record in own)
-    each_s = policy.pilot.cores * max(1, walltime_s)
-    allows = math.floor(max(0.0, hours * 3600 - spent_s) / each_s)
-    yield Cap(clause, allows, f"{spent_s / 3600:.1f} of {hours:g} core-hours are spent or promised.")
-
-
-def _charged_s(record: PilotRecord, now: datetime) -> float:
-    """Core-seconds in the last 24 hours; an active pilot is charged to the end of its walltime."""
-    if record.active:
-        begun = record.started or now
-        until = max(now, begun + timedelta(seconds=record.walltime_s))
-    elif record.started is None or record.ended is None:
-        return 0.0
-    else:
-        begun, until = record.started, record.ended
-    return record.cores * max(0.0, (until - max(begun, now - DAY)).total_seconds())
-
-
-def _capacity(
-    policy: Policy,
-    spare: Spare,
-    active: Sequence[PilotRecord],
-    now: datetime,
-    idle_since: Mapping[str, datetime],
-) -> Iterable[Cap]:
-    when, shape = policy.when, policy.pilot
-    if when.queue_below is not None and (spare.waiting is None or spare.waiting >= when.queue_below):
-        yield Cap("when.queue_below", 0, f"{spare.waiting} local jobs wait.")
-    if policy.limits.share_of_idle < 1:
-        held = sum(record.cores for record in active)
-        running = sum(record.cores for record in active if record.state is State.RUNNING)
-        left = sum(node.cores_free for node in spare.nodes) + running
-        allows = math.floor((policy.limits.share_of_idle * left - held) / shape.cores + 1e-9)
-        reason = f"Pilots hold {held} of {left} cores that local work leaves."
-        yield Cap("limits.share_of_idle", max(0, allows), reason)
-    fitting = [node for node in spare.nodes if _fits(policy, node, now, idle_since)]
-    coming = sum(record.state is not State.RUNNING for record in active)
-    reason = f"{len(fitting)} nodes fit a pilot, {coming} pilots have yet to start."
-    yield Cap("spare capacity", max(0, len(fitting) - coming), reason)
-
-
-def _fits(policy: Policy, node: Node, now: datetime, idle_since: Mapping[str, datetime]) -> bool:
-    shape, when = policy.pilot, policy.when
+def _is_offered(policy: Policy, node: Node, now: datetime, idle_since: Mapping[str, datetime]) -> bool:
+    when = policy.when
     if when.only_idle_nodes and not node.idle:
         return False
-    if when.node_idle_s and (now - idle_since.get(node.name, now)).total_seconds() < when.node_idle_s:
-        return False
+    return not when.node_idle_s or (now - idle_since.get(node.name, now)).total_seconds() >= when.node_idle_s
+
+
+def _fits(shape: Shape, node: Node) -> bool:
     return (
         node.cores_free >= shape.cores
         and node.memory_mb_free >= shape.memory_mb
-        and node.gpus_free >= shape.gpus
+        and node.gpus_free_of(shape.gpu_model) >= shape.gpus
     )
-
-
-def _back_off(policy: Policy, own: Sequence[PilotRecord], now: datetime) -> Iterable[Cap]:
-    """After a useless pilot: a pause, then one canary, and the rest once a pilot has proved itself."""
-    clause, settings = "backoff", policy.backoff
-    useless = [record for record in own if record.ended is not None and record.fizzled(settings.fizzle_s)]
-    last = max(useless, key=lambda record: record.ended or now, default=None)
-    if last is None or last.ended is None:
-        return
-    since = last.ended
-    later = [record for record in own if record.submitted >= since and record is not last]
-    if any(record.proves(settings.fizzle_s, now) for record in later):
-        return
-    why = f"code {last.code}" if last.code is not None else "an early end without a code"
-    resume = since + timedelta(seconds=settings.wait_s)
-    if now < resume:
-        until = resume.strftime("%Y-%m-%d %H:%M:%S UTC")
-        reason = f"Pilot {last.pilot} ended with {why}; the next starts at {until}."
-        yield Cap(clause, 0, reason, lasting=False)
-        return
-    canaries = [record for record in later if record.active]
-    if canaries:
-        yield Cap(clause, 0, f"Canary {canaries[0].pilot} has not proved itself yet.", lasting=False)
-        return
-    yield Cap(clause, 1, f"One canary goes first: pilot {last.pilot} ended with {why}.", lasting=False)

@@ -48,6 +48,8 @@ class PilotRecord:
     """When this launcher asked it to stop."""
     busy_core_s: int = 0
     jobs_run: int = 0
+    nodes: int = 1
+    """Nodes of its allocation; cores and GPUs are those of all together."""
 
     @property
     def active(self) -> bool:

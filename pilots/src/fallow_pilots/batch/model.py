@@ -118,6 +118,8 @@ class Spare:
     """Local jobs that wait for resources; None where nobody asked."""
     startable: int | None = None
     """Pilots that the scheduler says it would start at once; None where nobody asked or it cannot say."""
+    startable_s: int | None = None
+    """The walltime that was asked about."""
 
 
 class BatchSystem(Protocol):
