@@ -108,6 +108,8 @@ class Tokens:
         """Stands for `Validator.validate`, which tests of its own hold to the profile."""
         if token not in self.made:
             raise TokenError("invalid_token", "The token is unknown.")
+        if self.made[token].exp <= now:
+            raise TokenError("token_expired", "The token expired.")
         return self.made[token]
 
 
@@ -132,6 +134,14 @@ def client(services: Services) -> Iterator[TestClient]:
 @pytest.fixture
 def alice(tokens: Tokens) -> dict[str, str]:
     return bearer(tokens.make("alice", groups=("/fallow", "/fallow/north")))
+
+
+@pytest.fixture
+def admin(tokens: Tokens) -> Callable[[str], dict[str, str]]:
+    """The header of a person who speaks for a centre."""
+    return lambda centre: bearer(
+        tokens.make(f"{centre}-admin", groups=("/fallow", f"/fallow/{centre}", f"/fallow/{centre}/admin"))
+    )
 
 
 @pytest.fixture

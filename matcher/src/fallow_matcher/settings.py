@@ -39,6 +39,8 @@ class CentreSettings(Settings):
     """The `iss` of the WLCG tokens of the centre's launcher."""
     launcher_sub: Annotated[str, StringConstraints(pattern=r"^[\x21-\x7e]{1,255}$")]
     """The `sub` of the WLCG tokens of the centre's launcher."""
+    admin_group: Annotated[str, StringConstraints(pattern=r"^(/[A-Za-z0-9][A-Za-z0-9._-]*)+$")] | None = None
+    """The group whose members speak for the centre on the rules; left out, `<centre_root>/<centre>/admin` of the issuer."""
 
 
 class StorageSettings(Settings):

@@ -37,6 +37,10 @@ OPERATIONS = (
     ("POST", "/v1/storage"),
     ("GET", "/v1/images/{digest}"),
     ("PUT", "/v1/images/{digest}"),
+    ("GET", "/v1/rules"),
+    ("GET", "/v1/rules/history"),
+    ("POST", "/v1/rules/proposals"),
+    ("POST", "/v1/rules/approvals"),
 )
 
 
@@ -53,9 +57,9 @@ def test_every_operation_is_tried(schema: BaseSchema) -> None:
 
 @pytest.mark.parametrize(("method", "path"), OPERATIONS)
 def test_answers_are_what_the_schema_says(
-    schema: BaseSchema, method: str, path: str, alice: dict[str, str], launcher: dict[str, str]
+    schema: BaseSchema, method: str, path: str, alice: dict[str, str], launcher: dict[str, str], admin: Any
 ) -> None:
-    headers = launcher if "offers" in path else alice
+    headers = launcher if "offers" in path else admin("north") if "rules" in path else alice
 
     @settings(max_examples=40, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     @given(case=schema[path][method].as_strategy())

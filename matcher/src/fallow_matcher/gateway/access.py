@@ -40,6 +40,8 @@ class User(Caller):
     claims: Claims
     name: str
     """The user's name in HTCondor identities and buckets."""
+    speaks_for_centre: bool
+    """Whether the token asserts the group of those who speak for their centre on the rules."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class Callers:
         self._launchers = {
             (centre.launcher_issuer, centre.launcher_sub): centre.name for centre in settings.centres
         }
+        self._admin_groups = {centre.name: centre.admin_group for centre in settings.centres}
 
     def member(self, token: str) -> Launcher | User:
         """The launcher or user that holds a WLCG token.
@@ -85,7 +88,10 @@ class Callers:
             caller = Launcher(claims.iss, claims.sub, claims.jti, centre, claims)
         else:
             name = user_name(claims.iss, claims.sub, plain_names_issuer=self._settings.plain_names_issuer)
-            caller = User(claims.iss, claims.sub, claims.jti, centre_of(claims), claims, name)
+            own = centre_of(claims)
+            root = claims.issuer.centre_root or "/fallow"
+            speaks = (self._admin_groups.get(own) or f"{root}/{own}/admin") in claims.groups
+            caller = User(claims.iss, claims.sub, claims.jti, own, claims, name, speaks)
         self._require_standing(caller)
         return caller
 
@@ -165,6 +171,19 @@ class OwnCentresLauncher(Policy):
     def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: D102
         if not isinstance(caller, Launcher) or caller.centre != path.get("centre"):
             raise TokenError("forbidden", "Only the centre's own launcher may do this.")
+
+
+class CentresAdmin(Policy):
+    """People may who speak for their centre: never a launcher, whose token lies on a login node, nor a pilot.
+
+    As for the centre itself, the group counts also where the token holds capabilities: it says who the bearer is.
+    """
+
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: ARG002, D102
+        if not isinstance(caller, User) or not caller.speaks_for_centre:
+            raise TokenError(
+                "forbidden", "Only a person whose token has the admin group of a centre may speak for it."
+            )
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from sqlalchemy import Engine
+
+from fallow.rules.history import HistoryError
 from fallow.tokens import Claims, Validator
+from fallow_matcher import rules
+from fallow_matcher.database import open_database
 from fallow_matcher.gateway.access import Callers
-from fallow_matcher.gateway.audit import Audit
+from fallow_matcher.gateway.audit import Audit, audit_file
 from fallow_matcher.gateway.limits import Limits
 from fallow_matcher.gateway.offers import OfferStore
 from fallow_matcher.gateway.s3 import Store
@@ -28,11 +35,13 @@ class Services:
     offers: OfferStore
     store: Store
     audit: Audit
+    database: Engine
 
     def close(self) -> None:
         """Close what is open."""
         self.offers.close()
         self.audit.close()
+        self.database.dispose()
 
 
 class Revocations:
@@ -77,6 +86,9 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
     for role in keys.roles(settings):
         keys.load(keys.directory(settings), keys.newest(keys.directory(settings), role))
     mint = Mint(settings.trust_domain, keys.directory(settings))
+    database = open_database(settings.database_url)
+    with contextlib.suppress(HistoryError):  # every call about the rules will say so
+        rules.settle(database, settings.centre_names, datetime.now(UTC))
     return Services(
         settings=settings,
         callers=Callers(settings, validate or Validator(settings.trusted).validate, mint, revocations.now),
@@ -84,5 +96,6 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
         mint=mint,
         offers=OfferStore(folder / "offers.sqlite"),
         store=Store(settings.storage),
-        audit=Audit(folder / "audit.jsonl"),
+        audit=Audit(audit_file(settings.state_dir)),
+        database=database,
     )

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import IntegrityError
 
 from fallow.rules import Rules, default_text
-from fallow.rules.entry import first
+from fallow.rules.entry import Line, first
 from fallow.rules.history import State
 from fallow_matcher.database import reading, writing
 from fallow_matcher.rules import store
@@ -44,6 +44,23 @@ def current(engine: Engine) -> State:
     with reading(engine) as connection:
         found = store.state(connection)
     return found or _begin(engine)
+
+
+def history(engine: Engine, *, after: int = 0, limit: int | None = None) -> list[Line]:
+    """Entries of the history in order, as they stand in the database, unchecked: for whoever checks them.
+
+    Args:
+        engine: The hub's database.
+        after: Leave out the entries up to this number.
+        limit: How many entries at most.
+    """
+    with reading(engine) as connection:
+        found = store.lines(connection, after=after, limit=limit)
+    if not found and after == 0:
+        current(engine)
+        with reading(engine) as connection:
+            found = store.lines(connection, limit=limit)
+    return found
 
 
 def _begin(engine: Engine) -> State:

@@ -27,10 +27,10 @@ HEAD = Table(
 """One row: the last entry, so that entries missing at the end are missed; also what writers lock."""
 
 
-def lines(connection: Connection) -> list[Line]:
-    """Every entry, oldest first, as it stands in the database."""
-    rows = connection.execute(select(ENTRY.c.body, ENTRY.c.hash).order_by(ENTRY.c.seq))
-    return [Line.model_construct(body=row.body, hash=row.hash) for row in rows]
+def lines(connection: Connection, *, after: int = 0, limit: int | None = None) -> list[Line]:
+    """The entries that follow number `after`, oldest first, as they stand in the database."""
+    query = select(ENTRY.c.body, ENTRY.c.hash).where(ENTRY.c.seq > after).order_by(ENTRY.c.seq).limit(limit)
+    return [Line.model_construct(body=row.body, hash=row.hash) for row in connection.execute(query)]
 
 
 def state(connection: Connection, *, lock: bool = False) -> State | None:

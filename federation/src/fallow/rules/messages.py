@@ -1,0 +1,81 @@
+"""What the hub says about the rules, and what it is asked."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from fallow.messages import Digest
+from fallow.offers import CentreName, Message, UtcMoment
+from fallow.rules.entry import Line
+from fallow.rules.history import Proposal, State
+
+
+class OpenProposal(Message):
+    """Proposed rules that centres can approve."""
+
+    digest: Digest
+    document: str
+    proposed_by: CentreName
+    at: UtcMoment
+    lapses: UtcMoment
+    """When it is forgotten unless a quorum has approved it."""
+    approved_by: list[CentreName]
+    """The current centres that have approved it."""
+
+
+class RulesReport(Message):
+    """Body of `GET /v1/rules`: the rules in force and what may replace them."""
+
+    version: int = Field(ge=1)
+    digest: Digest
+    document: str
+    since: UtcMoment
+    centres: list[CentreName]
+    """The current centres."""
+    approvals_needed: int
+    """How many of them must approve rules that replace these."""
+    proposals: list[OpenProposal]
+
+
+class DocumentBody(Message):
+    """Body of `POST /v1/rules/proposals` and `POST /v1/rules/simulation`."""
+
+    document: str = Field(min_length=1, max_length=64 * 1024)
+
+
+class ApprovalBody(Message):
+    """Body of `POST /v1/rules/approvals`."""
+
+    digest: Digest
+
+
+class HistoryPage(Message):
+    """Body of `GET /v1/rules/history`: entries in order, without those before the one asked for."""
+
+    entries: list[Line]
+    more: bool
+    """Whether there are further entries."""
+
+
+def report(state: State, centres: list[str], now: UtcMoment) -> RulesReport:
+    """What is to be said about a state of the rules."""
+    return RulesReport(
+        version=state.version,
+        digest=state.digest,
+        document=state.document,
+        since=state.since,
+        centres=centres,
+        approvals_needed=state.rules.quorum.needed(len(centres)),
+        proposals=[_about(proposal, centres) for proposal in state.open_at(now)],
+    )
+
+
+def _about(proposal: Proposal, centres: list[str]) -> OpenProposal:
+    return OpenProposal(
+        digest=proposal.digest,
+        document=proposal.document,
+        proposed_by=proposal.by.centre,
+        at=proposal.at,
+        lapses=proposal.lapses,
+        approved_by=proposal.approved_by(centres),
+    )

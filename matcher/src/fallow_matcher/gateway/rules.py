@@ -1,0 +1,107 @@
+"""The routes of the rules: what is in force, what is proposed, who approved, and the history that proves it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.responses import JSONResponse
+
+from fallow.errors import SettingsError
+from fallow.rules.entry import Voice
+from fallow.rules.history import HistoryError
+from fallow.rules.messages import ApprovalBody, DocumentBody, HistoryPage, RulesReport, report
+from fallow_matcher import rules
+from fallow_matcher.gateway.access import Access, CentresAdmin, Member, User
+from fallow_matcher.gateway.errors import GatewayError, answer
+from fallow_matcher.gateway.services import Services
+
+_MEMBER = Depends(Access(Member()))
+_ADMIN = Access(CentresAdmin())
+_STATUS = {
+    "invalid_request": 422,
+    "forbidden": 403,
+    "not_found": 404,
+    "too_many_proposals": 409,
+    "in_force": 409,
+}
+
+logger = logging.getLogger(__name__)
+
+PAGE_ENTRIES = 200
+PAGE_CHARACTERS = 1024 * 1024
+"""A page of the history ends with the entry that reaches this."""
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Hub = Annotated[Services, Depends(_services)]
+Admin = Annotated[User, Depends(_ADMIN)]
+
+
+def get_rules(hub: Hub) -> RulesReport:
+    """The rules in force, and the proposals that centres can approve."""
+    return report(rules.current(hub.database), hub.settings.centre_names, datetime.now(UTC))
+
+
+def get_history(hub: Hub, after: Annotated[int, Query(ge=0, le=10**9)] = 0) -> HistoryPage:
+    """The history of the rules, from the entry that follows number `after`."""
+    found = rules.history(hub.database, after=after, limit=PAGE_ENTRIES + 1)
+    page, size = [], 0
+    for line in found[:PAGE_ENTRIES]:
+        page.append(line)
+        size += len(line.body)
+        if size >= PAGE_CHARACTERS:
+            break
+    return HistoryPage(entries=page, more=len(found) > len(page))
+
+
+def post_proposal(hub: Hub, wanted: DocumentBody, caller: Admin) -> RulesReport:
+    """Propose rules in the name of the caller's centre; they do not count as approved by it."""
+    now = datetime.now(UTC)
+    centres = hub.settings.centre_names
+    try:
+        state = rules.propose(hub.database, wanted.document, _voice(caller), centres, now)
+    except SettingsError as error:
+        raise GatewayError(422, "invalid_request", error.what) from error
+    except rules.VoteError as error:
+        raise GatewayError(_STATUS[error.code], error.code, str(error)) from error
+    hub.audit.write("rules_proposed", **_voice(caller).model_dump())
+    return report(state, centres, now)
+
+
+def post_approval(hub: Hub, wanted: ApprovalBody, caller: Admin) -> RulesReport:
+    """Approve proposed rules, by their exact digest, in the name of the caller's centre."""
+    now = datetime.now(UTC)
+    centres = hub.settings.centre_names
+    try:
+        state = rules.approve(hub.database, wanted.digest, _voice(caller), centres, now)
+    except rules.VoteError as error:
+        raise GatewayError(_STATUS[error.code], error.code, str(error)) from error
+    hub.audit.write(
+        "rules_approved", **_voice(caller).model_dump(), digest=wanted.digest, version=state.version
+    )
+    return report(state, centres, now)
+
+
+def _voice(caller: User) -> Voice:
+    return Voice(centre=caller.centre, iss=caller.iss, sub=caller.sub, jti=caller.jti)
+
+
+def install(app: FastAPI) -> None:
+    """Add every route; the dependency of each says who may call it."""
+    app.get("/v1/rules", dependencies=[_MEMBER])(get_rules)
+    app.get("/v1/rules/history", dependencies=[_MEMBER])(get_history)
+    app.post("/v1/rules/proposals")(post_proposal)
+    app.post("/v1/rules/approvals")(post_approval)
+
+    @app.exception_handler(HistoryError)
+    async def _tampered(_: Request, error: HistoryError) -> JSONResponse:
+        # Unlike other faults of the hub, this one is everybody's to know.
+        logger.error("%s", error)
+        return answer(500, "history_broken", str(error))
