@@ -58,6 +58,14 @@ class PilotSpec(Settings):
     """HTTP proxy that the node needs to reach the gateway, `http://host:port`."""
     cvmfs: tuple[str, ...] = ()
     """CVMFS repositories that the policy promises; the node check looks for them."""
+    images: tuple[str, ...] = ()
+    """With `registries`: images that need not lie in a registry, `sha256:…`."""
+    registries: tuple[str, ...] = ()
+    """Registry prefixes in which all other images must lie; none: the policy names no registry."""
+    registry_ca_file: Optional[Path] = None
+    """Certificate authority of these registries, where no public one signed them."""
+    network: bool = True
+    """Whether payloads have a network."""
     conditions: tuple[str, ...] = ()
     """Further clauses of START, ClassAd expressions generated from the policy; all must hold."""
 

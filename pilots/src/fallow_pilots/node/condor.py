@@ -20,6 +20,9 @@ Value = Union[bool, int, float, str]
 OVERTIME_S = 60
 """How much longer than it asked for a job may run: starting and moving files takes time too."""
 
+HOME_CLAIM_S = 60
+"""How long a user of the centre itself may run one job after another on a slot before it is matched anew."""
+
 
 @dataclass(frozen=True)
 class Programs:
@@ -65,8 +68,8 @@ def start_expression(spec: PilotSpec) -> str:
 
     It names few attributes, as each splits the queue into groups that are matched one by one; the rest is for the hook.
     """
-    admission = [condition.requirement.replace("$", "$(DOLLAR)") for condition in ADMISSION]
-    clauses = ["$(FALLOW_ACCEPT)", *admission, *spec.conditions]
+    conditions = [*(condition.requirement for condition in ADMISSION), *spec.conditions]
+    clauses = ["$(FALLOW_ACCEPT)", *(condition.replace("$", "$(DOLLAR)") for condition in conditions)]
     return " && ".join(f"({clause})" for clause in clauses)
 
 
@@ -261,7 +264,8 @@ def _policy(spec: PilotSpec) -> dict[str, str]:
         "STARTER_INITIAL_UPDATE_INTERVAL": "5",
         "STARTER_UPDATE_INTERVAL": "60",
         "POLLING_INTERVAL": "5",
-        "CLAIM_WORKLIFE": "1200",
+        # A stranger's claim ends with its job, so that the slot goes to whoever is next by the policy.
+        "CLAIM_WORKLIFE": f"ifThenElse(TARGET.FallowUserCentre =?= MY.FallowCentre, {HOME_CLAIM_S}, 0)",
         "STARTD_NOCLAIM_SHUTDOWN": str(spec.idle_exit_s),
         "MASTER.DAEMON_SHUTDOWN": "STARTD_StartTime =?= 0",
     }
@@ -277,7 +281,9 @@ def _isolation(layout: Layout) -> dict[str, str]:
         # The slot's size and the further images reach our launcher this way, out of reach of the job's files.
         "SINGULARITY_EXTRA_ARGUMENTS": (
             'strcat("--fallow-memory ", MY.Memory, " --fallow-disk ", MY.Disk, " --fallow-cpus ", int(MY.Cpus), '
-            '" --fallow-images ", size(TARGET.FallowImages ?: "") > 0 ? replaceAll(" ", TARGET.FallowImages, ",") : "none")'
+            '" --fallow-images ", size(TARGET.FallowImages ?: "") > 0 ? replaceAll(" ", TARGET.FallowImages, ",") : "none", '
+            '" --fallow-source ", size(TARGET.FallowImageSource ?: "") > 0 ? '
+            'replaceAll(" ", TARGET.FallowImageSource, ",") : "none")'
         ),
         "SINGULARITY_TARGET_DIR": "",
         "SINGULARITY_USE_PID_NAMESPACES": "True",

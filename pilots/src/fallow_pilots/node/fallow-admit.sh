@@ -18,7 +18,7 @@ function refuse(word) {
     name = tolower(substr($0, 1, at - 1))
     value = substr($0, at + 3)
 }
-name !~ /^(env|environment|in|out|err|transferin|transferout|transfererr|fallowimages|precmd|postcmd|transferplugins|hookkeyword|containertargetdir|jobmountunderscratch)$/ { next }
+name !~ /^(env|environment|in|out|err|transferin|transferout|transfererr|fallowimages|fallowimagesource|precmd|postcmd|transferplugins|hookkeyword|containertargetdir|jobmountunderscratch)$/ { next }
 value == "undefined" { next }
 name ~ /^(env|precmd|postcmd|transferplugins|hookkeyword|containertargetdir|jobmountunderscratch)$/ { refuse(name) }
 value !~ /^"([^"\\]|\\.)*"$/ && value !~ /^(true|false)$/ { refuse("expression-" name) }
@@ -28,5 +28,6 @@ name == "environment" && toupper(value) ~ /[^A-Z0-9_](LD_|GLIBC_|GCONV_|LOCPATH|
     refuse("loader")
 }
 name ~ /^(in|out|err)$/ && value != "\"/dev/null\"" && value ~ /^"\/|\.\./ { refuse("stdio") }
+name == "fallowimagesource" && value !~ /^"[a-z0-9:\/._ -]*"$/ { refuse(name) }
 name == "fallowimages" && value !~ /^"(sha256:[0-9a-f]+( sha256:[0-9a-f]+)*)?"$/ { refuse(name) }
 '

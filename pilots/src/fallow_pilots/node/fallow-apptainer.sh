@@ -2,6 +2,7 @@
 # with the job's environment: nothing from the job is trusted here. The lines above have emptied the environment but
 # for the payload's own variables, which carry a prefix, and have set the site's values:
 #   apptainer path execute libexec store verified entry check_sif home extra_binds procs_user procs_job requests
+#   no_network
 # Only words that HTCondor is known to pass are accepted; what the payload sees is decided below, not by them.
 refuse() {
     printf 'fallow-apptainer: %s\n' "$1" >&2
@@ -14,7 +15,7 @@ case ${1-} in
     ;;
 esac
 
-scratch='' workdir='' home_dir='' pwd_dir='' images='' nv='' verb='' memory_mb=0 disk_kb=0 cpus=1
+scratch='' workdir='' home_dir='' pwd_dir='' images='' source='' nv='' verb='' memory_mb=0 disk_kb=0 cpus=1
 while [ $# -gt 0 ]; do
     case $1 in
     -s | -q | -C) shift ;;
@@ -27,7 +28,7 @@ while [ $# -gt 0 ]; do
         [ $# -gt 1 ] || refuse "-B has no value"
         shift 2 # binds are ours to choose
         ;;
-    -W | --pwd | --home | --fallow-memory | --fallow-disk | --fallow-cpus | --fallow-images)
+    -W | --pwd | --home | --fallow-memory | --fallow-disk | --fallow-cpus | --fallow-images | --fallow-source)
         [ $# -gt 1 ] || refuse "$1 has no value"
         case $1 in
         -W) workdir=$2 ;;
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
         --fallow-disk) disk_kb=$2 ;;
         --fallow-cpus) cpus=$2 ;;
         --fallow-images) images=$2 ;;
+        --fallow-source) source=$2 ;;
         esac
         shift 2
         ;;
@@ -53,6 +55,9 @@ done
 image=$1
 shift
 
+case $source in
+*[!a-z0-9:/._,-]*) refuse "the image's source is malformed" ;;
+esac
 for number in "$memory_mb" "$disk_kb" "$cpus"; do
     case $number in
     '' | *[!0-9]*) refuse "a limit is no number" ;;
@@ -80,7 +85,9 @@ stored() {
     known=''
     [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
     [ "$seen" != "$known" ] || return 0
-    # The pilot holds the token and fetches; it takes the request away when it is done.
+    # The pilot holds the token and fetches; it takes the request away when it is done. Where the image is said to lie
+    # is the job's word: the pilot asks there.
+    printf '%s\n' "$source" >>"$requests/$1.from"
     : >"$requests/$1"
     while [ -e "$requests/$1" ]; do
         sleep 0.2
@@ -134,6 +141,7 @@ for bind in $extra_binds; do
     set -- -B "$bind" "$@"
 done
 IFS=' '
+[ -z "$no_network" ] || set -- --net --network none "$@"
 [ ! -c /dev/fuse ] || set -- -B /dev/fuse "$@"
 [ -z "$nv" ] || set -- --nv "$@"
 

@@ -1,4 +1,4 @@
-"""Fetches one image that a payload waits for: `python -m fallow_pilots.node.fetch SPEC VERIFIED DIGEST`.
+"""Fetches one image that a payload waits for: `python -m fallow_pilots.node.fetch SPEC VERIFIED DIGEST SOURCES`.
 
 A process of its own on a miss, so that the pilot goes on meanwhile and stays small.
 """
@@ -19,6 +19,7 @@ from fallow.errors import FallowError, NotAvailableError, RefusedError
 from fallow.files import read_private
 from fallow.hub import HubClient
 from fallow_pilots.node.images import CHUNK_BYTES, ImageStore, Source, fingerprint
+from fallow_pilots.node.registry import Registries
 from fallow_pilots.spec import PilotSpec
 
 CONNECT_S = 10.0
@@ -69,8 +70,19 @@ class HubImages:
             ) from None
 
 
-def fetch(spec: PilotSpec, verified: Path, digest: str) -> Path:
-    """Have an image in the centre's store, checked, and mark it as checked on this node."""
+def fetch(spec: PilotSpec, verified: Path, digest: str, sources: Path) -> Path:
+    """Have an image in the centre's store, checked, and mark it as checked on this node.
+
+    Args:
+        spec: The pilot's specification.
+        verified: Where the mark goes.
+        digest: The image, 64 hexadecimal digits.
+        sources: A file that says in which registries it is said to lie.
+    """
+    if spec.registries and f"sha256:{digest}" not in spec.images:
+        said = sources.read_text(encoding="ascii", errors="replace") if sources.exists() else ""
+        registries = Registries(spec.registries, spec.registry_ca_file, spec.proxy)
+        registries.require(digest, said.replace(",", " ").split())
 
     def token() -> str:
         return (read_private(spec.token_file) or "").strip()
@@ -87,9 +99,9 @@ def fetch(spec: PilotSpec, verified: Path, digest: str) -> Path:
 def main(arguments: list[str] | None = None) -> int:
     """Entry point; a failure is one line on standard error and a status other than 0."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    spec, verified, digest = sys.argv[1:] if arguments is None else arguments
+    spec, verified, digest, sources = sys.argv[1:] if arguments is None else arguments
     try:
-        fetch(PilotSpec.read(Path(spec)), Path(verified), digest)
+        fetch(PilotSpec.read(Path(spec)), Path(verified), digest, Path(sources))
     except FallowError as error:
         logging.getLogger(__name__).error("%s", error)  # noqa: TRY400 - a sentence for the site admin, no traceback
         return error.exit_code

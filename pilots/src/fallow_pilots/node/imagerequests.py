@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 MOST_AT_ONCE = 4
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_SOURCE = ".from"
+"""Ends the name of the file, written before the request, that says where the image is said to lie."""
 
 
 class ImageRequests:
@@ -37,15 +39,19 @@ class ImageRequests:
         for digest, process in list(self._running.items()):
             if process.poll() is not None:
                 del self._running[digest]
+                self._source(digest).unlink(missing_ok=True)
                 (self._layout.requests / digest).unlink(missing_ok=True)
         for request in self._layout.requests.iterdir():
             if request.name in self._running or len(self._running) >= MOST_AT_ONCE:
                 continue
             if _DIGEST.fullmatch(request.name):
                 self._running[request.name] = self._fetch(request.name)
-            else:
+            elif not _DIGEST.fullmatch(request.name.removesuffix(_SOURCE)):
                 log.warning("a request for an image has no digest for a name and is dropped")
                 request.unlink(missing_ok=True)
+
+    def _source(self, digest: str) -> Path:
+        return self._layout.requests / f"{digest}{_SOURCE}"
 
     def _fetch(self, digest: str) -> subprocess.Popen[bytes]:
         log.info("image sha256:%s is asked for", digest)
@@ -57,6 +63,7 @@ class ImageRequests:
                 self._spec_path,
                 self._layout.verified,
                 digest,
+                self._source(digest),
             ],
             stdin=subprocess.DEVNULL,
         )

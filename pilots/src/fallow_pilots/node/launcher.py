@@ -38,6 +38,7 @@ class Values:
     binds: tuple[str, ...]
     user_processes: int
     job_processes: int
+    network: bool = True
 
 
 def text(layout: Layout, values: Values) -> str:
@@ -55,6 +56,7 @@ def text(layout: Layout, values: Values) -> str:
         "extra_binds": ",".join(values.binds),
         "procs_user": str(values.user_processes),
         "procs_job": str(values.job_processes),
+        "no_network": "" if values.network else "yes",
         "path": SYSTEM_PATH,
     }
     head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in names.items())

@@ -158,6 +158,7 @@ def _values(spec: PilotSpec, programs: condor.Programs, apptainer: Path, image: 
         check_image=image,
         binds=_binds(spec),
         user_processes=user_processes,
+        network=spec.network,
         job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
     )
 

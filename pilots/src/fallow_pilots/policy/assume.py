@@ -20,5 +20,7 @@ class Assume(Settings):
     """CVMFS repositories that every node has."""
     proxy: Optional[Annotated[str, StringConstraints(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}$")]] = None
     """HTTP proxy that compute nodes need to reach the hub."""
+    registry_ca_file: Optional[AbsolutePath] = None
+    """Certificate authority of the registries in `conditions.images`; none where a public one signed them."""
     node_command: Optional[AbsolutePath] = None
     """`fallow-pilot-node` on the compute nodes; none: the one installed beside the launcher."""

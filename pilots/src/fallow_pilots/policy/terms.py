@@ -35,3 +35,13 @@ class Conditions(Settings):
     """GPU models that jobs may use, as the node's driver calls them, e.g. `NVIDIA A100-SXM4-40GB`; none: all."""
     outbound_network: bool = True
     """Whether jobs have a network; `false`: only jobs that declare to need none are taken, and they get none."""
+
+    @property
+    def digests(self) -> "tuple[str, ...]":
+        """The images named one by one."""
+        return tuple(image for image in self.images if image.startswith("sha256:"))
+
+    @property
+    def registries(self) -> "tuple[str, ...]":
+        """The registry prefixes."""
+        return tuple(image for image in self.images if not image.startswith("sha256:"))
