@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from unittest.mock import Mock
 
 from fallow.settings import parse
-from fallow_pilots.batch import slurm
+from fallow_pilots.batch import slurm_answers as slurm
 from fallow_pilots.batch.model import JobStatus, Spare
 from fallow_pilots.credentials import Joining
 from fallow_pilots.launcher import Launcher

@@ -49,6 +49,8 @@ with STATE.with_name("lock").open("w") as lock:
             name = f"n{index}"
             word, counts = ("allocated", "4/0/0/4") if name in taken else ("idle", "0/4/0/4")
             printed += f"{name}|{word}|{counts}|8000|0|(null)|(null)|up|\n"
+    elif program == "scontrol":
+        printed = "No reservations in the system\n"
     elif program == "scancel":
         for number in operands:
             job = jobs.get(number)

@@ -12,7 +12,17 @@ from fallow_pilots.batch.model import BatchError
 log = logging.getLogger(__name__)
 
 TIMEOUT_S = 60.0
-KEPT = ("PATH", "HOME", "USER", "LOGNAME", "LD_LIBRARY_PATH", "SLURM_CONF")
+KEPT = (
+    "PATH",
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "LD_LIBRARY_PATH",
+    "SLURM_CONF",
+    "PBS_CONF_FILE",
+    "PBS_SERVER",
+    "CONDOR_CONFIG",
+)
 """Variables that the commands need; tokens and `SBATCH_*` settings of the caller's shell are not."""
 
 
@@ -22,8 +32,8 @@ def clean_environment() -> dict[str, str]:
     return {**kept, "TZ": "UTC", "LC_ALL": "C"}
 
 
-def run(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> str:
-    """Run `argv` and return its standard output.
+def run(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S, errors_too: bool = False) -> str:
+    """Run `argv` and return its standard output; with `errors_too` its standard error after it.
 
     Raises:
         BatchError: The program is missing, failed, or did not end in `timeout_s` seconds.
@@ -48,4 +58,5 @@ def run(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S) -> str:
     if done.returncode != 0:
         said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
         raise BatchError(f"{argv[0]} failed with exit code {done.returncode}: {said[-1][:300]}")
-    return done.stdout.decode(errors="replace")
+    said_all = done.stdout + done.stderr if errors_too else done.stdout
+    return said_all.decode(errors="replace")

@@ -1,190 +1,111 @@
 """Slurm 20.11 and later, through its commands.
 
 The pilot runs as a job step under `srun`, because Slurm signals steps, and not the batch script, at the start
-of a preemption's grace time. Every listing is asked for with its header line: an answer without it is no
-answer, which tells an empty queue from a broken command.
+of a preemption's grace time.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import shlex
 import shutil
-from collections.abc import Collection, Sequence
-from datetime import datetime, timezone
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
+from fallow_pilots.batch import slurm_answers as answers
 from fallow_pilots.batch.command import run
-from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Node, Phase, Spare, Stop
+from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Node, Spare, Stop
 from fallow_pilots.policy import Batch
 
 log = logging.getLogger(__name__)
 
-JOB_FIELDS = "%i|%T|%S|%N|%j|%r"
-JOB_HEADER = "JOBID|STATE|START_TIME|NODELIST|NAME|REASON"
-WAITING_FIELDS = "%P|%r|%j"
-WAITING_HEADER = "PARTITION|REASON|NAME"
-NODE_FIELDS = "NodeHost:|,StateLong:|,CPUsState:|,Memory:|,AllocMem:|,Gres:|,GresUsed:|,Available:|"
-NODE_HEADER = "HOSTNAMES|STATE|CPUS(A/I/O/T)|MEMORY|ALLOCMEM|GRES|GRES_USED|AVAIL|"
-ACCOUNTING_FIELDS = "JobIDRaw,State,Start,NodeList,JobName"
-ACCOUNTING_HEADER = "JobIDRaw|State|Start|NodeList|JobName"
-
-QUEUED = {"PENDING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD", "SPECIAL_EXIT"}
-ENDED = {
-    "BOOT_FAIL",
-    "CANCELLED",
-    "COMPLETED",
-    "DEADLINE",
-    "FAILED",
-    "LAUNCH_FAILED",
-    "NODE_FAIL",
-    "OUT_OF_MEMORY",
-    "PREEMPTED",
-    "RECONFIG_FAIL",
-    "REVOKED",
-    "TIMEOUT",
-}
-MOMENT = "%Y-%m-%dT%H:%M:%S"
-NOT_WAITING = {"BeginTime", "Dependency", "DependencyNeverSatisfied", "JobHeldAdmin", "JobHeldUser"}
-"""Reasons of jobs that no free node would start."""
+NOW = timedelta(seconds=60)
+"""A job that would start within this time starts now."""
+RESERVATION = "--reservation="
 
 
 def script_text(job: BatchJob) -> str:
-    """The batch script: nothing but the start of the pilot."""
-    argv = ["srun", "--nodes=1", "--ntasks=1", f"--cpus-per-task={job.cores}", "--mpi=none", "--export=ALL"]
+    """The batch script: nothing but the start of the pilot, on each of its nodes."""
+    argv = ["srun", f"--nodes={job.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={job.cores}"]
+    argv += ["--mpi=none", "--export=ALL", "--kill-on-bad-exit=0", "--wait=0"]
     argv += [str(job.node_command), "--spec", str(job.spec)]
     return f"#!/bin/sh\nexec {' '.join(map(shlex.quote, argv))}\n"
 
 
-def submit_argv(settings: Batch, job: BatchJob) -> list[str]:
-    """The `sbatch` command for one pilot."""
-    asked = [
+def shape_argv(settings: Batch, asked: BatchJob | Hole, nodes: int) -> list[str]:
+    """The options that say what is asked for, and of whom."""
+    model = f"{asked.gpu_model}:" if asked.gpu_model else ""
+    optional = [
         ("partition", settings.partition),
         ("account", settings.account),
         ("qos", settings.qos),
-        ("gpus-per-node", str(job.gpus) if job.gpus else None),
-        ("deadline", job.deadline.strftime(MOMENT) if job.deadline else None),
+        ("constraint", "&".join(settings.features) or None),
+        ("gpus-per-node", f"{model}{asked.gpus}" if asked.gpus else None),
     ]
+    return [
+        f"--nodes={nodes}",
+        "--ntasks-per-node=1",
+        f"--cpus-per-task={asked.cores}",
+        f"--mem={asked.memory_mb}M",
+        f"--time={max(1, asked.walltime_s // 60)}",
+        *(f"--{name}={value}" for name, value in optional if value is not None),
+        *settings.options,
+    ]
+
+
+def submit_argv(settings: Batch, job: BatchJob) -> list[str]:
+    """The `sbatch` command for one pilot."""
     return [
         "sbatch",
         "--parsable",
         "--export=NONE",
         "--no-requeue",
         f"--job-name={job.name}",
-        "--nodes=1",
-        "--ntasks=1",
-        f"--cpus-per-task={job.cores}",
-        f"--mem={job.memory_mb}M",
-        f"--time={max(1, job.walltime_s // 60)}",
         f"--signal=USR1@{job.drain_grace_s}",
         f"--output={job.log}",
         "--open-mode=append",
         f"--chdir={job.log.parent}",
-        *(f"--{name}={value}" for name, value in asked if value is not None),
-        *settings.options,
+        *([f"--deadline={job.deadline.strftime(answers.MOMENT)}"] if job.deadline else []),
+        *shape_argv(settings, job, job.nodes),
         str(job.script),
     ]
 
 
-def parse_submit(text: str) -> str:
-    """The job id in the output of `sbatch --parsable`, which a site's plugin may have talked into."""
-    for line in reversed(text.splitlines()):
-        found = re.fullmatch(r"([0-9]+)(;[A-Za-z0-9_.-]+)?", line.strip())
-        if found:
-            return found.group(1)
-    raise BatchError(f"sbatch printed no job id: {text.strip()[:200]!r}.")
+def probe_argv(settings: Batch, hole: Hole, pilots: int) -> list[str]:
+    """The `sbatch` command that says when so many pilots would start together."""
+    return ["sbatch", "--test-only", *shape_argv(settings, hole, pilots * hole.nodes), "--wrap=true"]
 
 
-def _rows(text: str, header: str, program: str) -> list[list[str]]:
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != header:
-        raise BatchError(f"{program} gave no usable answer: it begins with {text[:80]!r}.")
-    width = header.count("|")
-    split = (line.split("|", width) for line in lines[1:] if line.strip())
-    return [fields for fields in split if len(fields) == width + 1]
+def until_taken(nodes: Iterable[Node], takings: Iterable[answers.Taking]) -> tuple[Node, ...]:
+    """The nodes, each with the moment at which the first of the takings gets it."""
+    taken: dict[str, datetime] = {}
+    for taking in takings:
+        for host in answers.hosts(taking.nodes):
+            taken[host] = min(taking.since, taken.get(host, taking.since))
+    return tuple(replace(node, free_until=taken.get(node.name)) for node in nodes)
 
 
-def _moment(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, MOMENT).replace(tzinfo=timezone.utc)
-    except ValueError:
-        return None
-
-
-def _phase(state: str) -> Phase:
-    if state in QUEUED:
-        return Phase.QUEUED
-    return Phase.ENDED if state in ENDED else Phase.RUNNING
-
-
-def _job(native_id: str, state: str, start: str, nodes: str, name: str, reason: str) -> JobStatus | None:
-    if not native_id.isdigit() or not state.strip():
-        return None  # array tasks and steps: nothing that a launcher submitted
-    word = state.split(maxsplit=1)[0].rstrip("+")
-    phase = _phase(word)
-    started = None if phase is Phase.QUEUED else _moment(start)
-    detail = word if reason in {"", "None"} else f"{word} ({reason})"
-    return JobStatus(
-        name, native_id, phase, detail, started, nodes if nodes not in {"", "None assigned"} else None
-    )
-
-
-def parse_jobs(text: str) -> list[JobStatus]:
-    """The output of `squeue`, header included."""
-    jobs = (
-        _job(native_id, state, start, nodes, name, reason)
-        for native_id, state, start, nodes, name, reason in _rows(text, JOB_HEADER, "squeue")
-    )
-    return [job for job in jobs if job is not None]
-
-
-def parse_accounting(text: str) -> list[JobStatus]:
-    """The output of `sacct -P`, header included."""
-    jobs = (
-        _job(native_id, state, start, nodes, name, "")
-        for native_id, state, start, nodes, name in _rows(text, ACCOUNTING_HEADER, "sacct")
-    )
-    return [job for job in jobs if job is not None]
-
-
-def parse_waiting(text: str, partitions: Collection[str], prefix: str) -> int:
-    """How many jobs of others wait for resources in `partitions` (none: all); an array counts once."""
-    return sum(
-        1
-        for names, reason, job in _rows(text, WAITING_HEADER, "squeue")
-        if not job.startswith(prefix)
-        and reason not in NOT_WAITING
-        and (not partitions or not set(names.split(",")).isdisjoint(partitions))
-    )
-
-
-def _gpus(text: str) -> int:
-    return sum(int(count) for count in re.findall(r"\bgpu(?::[^:,()]+)?:([0-9]+)", text))
-
-
-def parse_nodes(text: str) -> tuple[Node, ...]:
-    """The output of `sinfo`, header included; nodes in any state but plain `idle` or `mixed` are left out."""
-    found: dict[str, Node] = {}
-    for name, state, cores, memory, allocated, gres, used, available, _ in _rows(text, NODE_HEADER, "sinfo"):
-        counts = cores.split("/")
-        if available != "up" or state not in {"idle", "mixed"} or len(counts) != 4:
-            continue
-        if not (counts[0].isdigit() and counts[1].isdigit() and memory.isdigit() and allocated.isdigit()):
-            continue
-        found[name] = Node(
-            name=name,
-            cores_free=int(counts[1]),
-            memory_mb_free=max(0, int(memory) - int(allocated)),
-            gpus_free=max(0, _gpus(gres) - _gpus(used)),
-            idle=state == "idle" and int(counts[0]) == 0,
-        )
-    return tuple(found.values())
+def fits_plan(hole: Hole, nodes: Iterable[Node], planned: Collection[str], now: datetime) -> int:
+    """Pilots that are gone from idle nodes in `planned` before the job to come takes them."""
+    end = now + timedelta(seconds=hole.walltime_s)
+    fit = [
+        node
+        for node in nodes
+        if node.name in planned
+        and node.free_until is not None
+        and node.free_until >= end
+        and node.cores_free >= hole.cores
+        and node.memory_mb_free >= hole.memory_mb
+        and node.gpus_free_of(hole.gpu_model) >= hole.gpus
+    ]
+    return min(hole.most, len(fit) // hole.nodes)
 
 
 class Slurm:
     """A Slurm cluster, as the launcher's user sees it."""
 
-    programs: tuple[str, ...] = ("sbatch", "squeue", "sinfo", "scancel")
+    programs: tuple[str, ...] = ("sbatch", "squeue", "sinfo", "scancel", "scontrol")
 
     def __init__(self, settings: Batch, prefix: str) -> None:
         self._settings = settings
@@ -200,12 +121,12 @@ class Slurm:
 
     def submit(self, job: BatchJob) -> str:
         """Submit `job` and return its native id."""
-        return parse_submit(run(self.submit_argv(job)))
+        return answers.parse_submit(run(self.submit_argv(job)))
 
     def status(self, names: Collection[str]) -> list[JobStatus]:
         """All our jobs that `squeue` knows, and from an accounting, where there is one, those it forgot."""
-        text = run(["squeue", "--all", "--me", "--states=all", f"--format={JOB_FIELDS}"])
-        jobs = [job for job in parse_jobs(text) if job.name.startswith(self._prefix)]
+        text = run(["squeue", "--all", "--me", "--states=all", f"--format={answers.JOB_FIELDS}"])
+        jobs = [job for job in answers.parse_jobs(text) if job.name.startswith(self._prefix)]
         forgotten = sorted(set(names) - {job.name for job in jobs})
         return jobs + self._accounted(forgotten)
 
@@ -216,13 +137,13 @@ class Slurm:
             "sacct",
             "--allocations",
             "--parsable2",
-            f"--format={ACCOUNTING_FIELDS}",
+            f"--format={answers.ACCOUNTING_FIELDS}",
             "--starttime=now-7days",
         ]
         try:
             return [
                 job
-                for job in parse_accounting(run([*argv, f"--name={','.join(names)}"]))
+                for job in answers.parse_accounting(run([*argv, f"--name={','.join(names)}"]))
                 if job.name in names
             ]
         except BatchError as error:
@@ -242,11 +163,64 @@ class Slurm:
 
     def spare(self, *, count_waiting: bool, partitions: Sequence[str], hole: Hole | None = None) -> Spare:
         """Nodes of the partition with room, and the number of local jobs that wait."""
-        argv = ["sinfo", "--Node", f"--Format={NODE_FIELDS}"]
+        now = datetime.now(timezone.utc)
+        text = self._sinfo(answers.NODE_FIELDS)
+        nodes = self._with_features(answers.parse_nodes(text, planned_too=hole is not None))
+        takings = self._reserved(now)
+        if hole is not None:
+            takings += self._planned()
+        nodes = until_taken(nodes, takings)
+        nodes = tuple(node for node in nodes if node.free_until is None or node.free_until > now)
+        waiting = None
+        if count_waiting:
+            listed = run(["squeue", "--all", "--states=PENDING", f"--format={answers.WAITING_FIELDS}"])
+            waiting = answers.parse_waiting(listed, partitions, self._prefix)
+        if hole is None:
+            return Spare(nodes, waiting)
+        plain = {node.name for node in answers.parse_nodes(text)}
+        by_plan = fits_plan(hole, nodes, {node.name for node in nodes} - plain, now)
+        return Spare(nodes, waiting, max(self._startable(hole, now), by_plan), hole.walltime_s)
+
+    def _sinfo(self, fields: str) -> str:
+        argv = ["sinfo", "--Node", f"--Format={fields}"]
         if self._settings.partition:
             argv.append(f"--partition={self._settings.partition}")
-        nodes = parse_nodes(run(argv))
-        if not count_waiting:
-            return Spare(nodes)
-        text = run(["squeue", "--all", "--states=PENDING", f"--format={WAITING_FIELDS}"])
-        return Spare(nodes, parse_waiting(text, partitions, self._prefix))
+        return run(argv)
+
+    def _with_features(self, nodes: Sequence[Node]) -> tuple[Node, ...]:
+        wanted = set(self._settings.features)
+        if not wanted:
+            return tuple(nodes)
+        has = answers.parse_features(self._sinfo(answers.FEATURE_FIELDS))
+        return tuple(node for node in nodes if wanted <= has.get(node.name, frozenset()))
+
+    def _reserved(self, now: datetime) -> list[answers.Taking]:
+        options = self._settings.options
+        ours = [option[len(RESERVATION) :] for option in options if option.startswith(RESERVATION)]
+        text = run(["scontrol", "--oneliner", "show", "reservation"])
+        return answers.parse_reservations(text, ours[0] if ours else None, now)
+
+    def _planned(self) -> list[answers.Taking]:
+        return answers.parse_plan(
+            run(["squeue", "--all", "--states=PENDING", f"--format={answers.PLAN_FIELDS}"])
+        )
+
+    def _startable(self, hole: Hole, now: datetime) -> int:
+        """How many pilots would start together now; found by bisection, so in few calls."""
+        sure, most = 0, hole.most
+        while sure < most:
+            tried = most if sure == 0 and most == hole.most else (sure + most + 1) // 2
+            if self._starts(hole, tried, now):
+                sure = tried
+            else:
+                most = tried - 1
+        return sure
+
+    def _starts(self, hole: Hole, pilots: int, now: datetime) -> bool:
+        try:
+            text = run(probe_argv(self._settings, hole, pilots), errors_too=True)
+        except BatchError:
+            if pilots == 1:
+                raise  # not even one: what Slurm says is for the site admin
+            return False
+        return answers.parse_test(text) <= now + NOW
