@@ -68,7 +68,7 @@ class FakeSlurm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for program in ("sbatch", "squeue", "sinfo", "scancel"):
+        for program in ("sbatch", "squeue", "sinfo", "scancel", "scontrol"):
             self.install(program)
         self.path = folder / "state.json"
         self.write(
