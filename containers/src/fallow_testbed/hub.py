@@ -15,6 +15,8 @@ SETTINGS = "/etc/fallow/hub.toml"
 TLS = "/etc/fallow/tls"
 ACCOUNT = "condor"
 QUEUE = "queue@hub"
+SAMPLE_S = 2
+"""Seconds between two samples of the capacity: tests do not wait a minute for one."""
 CONDOR_ENVIRONMENT = {"CONDOR_CONFIG": "/etc/fallow/condor/condor_config"}
 
 
@@ -31,6 +33,7 @@ def hub_toml(layout: Layout) -> str:
         f'tls_key = "{TLS}/tls-key.pem"',
         f'audiences = ["{GATEWAY_URL}"]',
         f'plain_names_issuer = "{issuer.URL}"',
+        f"capacity_sample_s = {SAMPLE_S}",
         "[storage]",
         f'endpoint = "{s3.ENDPOINT}"',
         f'bucket = "{s3.BUCKET}"',

@@ -159,6 +159,8 @@ class HubSettings(Settings):
     storage: StorageSettings
     max_jobs_per_user: int = Field(default=100_000, ge=1)
     """Jobs that one user may have in the queue."""
+    capacity_sample_s: int = Field(default=60, ge=1, le=3600)
+    """Seconds between two samples of what is offered and used."""
     database: SecretStr | None = None
     """URL of the database for rules, ledger and capacity: `postgresql://USER@HOST/NAME?passfile=FILE`; left out, the file
     `fallow.sqlite` in `state_dir`."""

@@ -34,6 +34,7 @@ OPERATIONS = (
     ("POST", "/v1/token"),
     ("PUT", "/v1/offers/{centre}"),
     ("GET", "/v1/offers"),
+    ("GET", "/v1/capacity/history"),
     ("POST", "/v1/storage"),
     ("GET", "/v1/images/{digest}"),
     ("PUT", "/v1/images/{digest}"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import Body, Depends, FastAPI, Form, Path, Request, Response
@@ -22,14 +21,12 @@ from fallow.messages import (
     StorageAccess,
     TokenResponse,
 )
-from fallow.offers import CentreName, Message, Offer, Offers
+from fallow.offers import Message
 from fallow_matcher.gateway.access import (
     Access,
     Anybody,
     Caller,
-    Launcher,
     Member,
-    OwnCentresLauncher,
     User,
     UserWho,
 )
@@ -41,7 +38,6 @@ from fallow_matcher.gateway.services import Services
 _ANYBODY = Depends(Access(Anybody()))
 _MEMBER = Depends(Access(Member()))
 _SUBMITTER = Access(UserWho("submit"))
-_LAUNCHER = Access(OwnCentresLauncher())
 
 
 def _services(request: Request) -> Services:
@@ -127,21 +123,6 @@ def token(
     )
 
 
-def put_offer(
-    hub: Hub, centre: CentreName, offer: Offer, caller: Annotated[Launcher, Depends(_LAUNCHER)]
-) -> None:
-    """Store the centre's offer until it expires."""
-    if offer.centre != centre:
-        raise GatewayError(422, "invalid_request", f"centre: the offer is of {offer.centre}, not {centre}.")
-    hub.offers.put(offer)
-    hub.audit.write("offer", **_who(caller), expires=offer.expires, state=offer.state.value)
-
-
-def offers(hub: Hub) -> Offers:
-    """The offers that have not expired."""
-    return Offers(offers=hub.offers.standing(datetime.now(UTC)))
-
-
 def storage(
     hub: Hub,
     response: Response,
@@ -184,8 +165,6 @@ def install(app: FastAPI) -> None:
     app.get("/openapi.json", dependencies=[_ANYBODY], include_in_schema=False)(openapi)
     app.get("/v1/federation", dependencies=[_ANYBODY])(federation)
     app.post("/v1/token", dependencies=[_ANYBODY])(token)
-    app.put("/v1/offers/{centre}", status_code=204)(put_offer)
-    app.get("/v1/offers", dependencies=[_ANYBODY])(offers)
     app.post("/v1/storage")(storage)
     app.get("/v1/images/{digest}", dependencies=[_MEMBER])(get_image)
     app.put("/v1/images/{digest}")(put_image)

@@ -8,6 +8,7 @@ import ssl
 import uvicorn
 
 from fallow.errors import SettingsError
+from fallow_matcher.capacity.sampler import Sampler
 from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.renewal import Renewal
 from fallow_matcher.gateway.services import build
@@ -51,8 +52,11 @@ def serve(settings: HubSettings) -> None:
     logger.info("serving https://%s:%s", settings.listen, settings.ports.gateway)
     renewal = Renewal(settings)
     renewal.start()
+    sampler = Sampler(services.pool, services.offers, services.database, settings.capacity_sample_s)
+    sampler.start()
     try:
         uvicorn.Server(config).run()
     finally:
+        sampler.close()
         renewal.close()
         services.close()

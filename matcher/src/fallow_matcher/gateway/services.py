@@ -13,14 +13,15 @@ from sqlalchemy import Engine
 from fallow.rules.history import HistoryError
 from fallow.tokens import Claims, Validator
 from fallow_matcher import rules
+from fallow_matcher.capacity.offers import OfferStore
 from fallow_matcher.database import open_database
 from fallow_matcher.gateway.access import Callers
 from fallow_matcher.gateway.audit import Audit, audit_file
 from fallow_matcher.gateway.limits import Limits
-from fallow_matcher.gateway.offers import OfferStore
 from fallow_matcher.gateway.s3 import Store
 from fallow_matcher.htcondor import keys, revocation
 from fallow_matcher.htcondor.idtokens import Mint
+from fallow_matcher.pool import Pool
 from fallow_matcher.settings import HubSettings
 
 
@@ -36,10 +37,10 @@ class Services:
     store: Store
     audit: Audit
     database: Engine
+    pool: Pool
 
     def close(self) -> None:
         """Close what is open."""
-        self.offers.close()
         self.audit.close()
         self.database.dispose()
 
@@ -82,7 +83,6 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
     """
     revocations = Revocations(revocation.file_of(settings))
     revocations.now()
-    folder = settings.state_dir / "gateway"
     for role in keys.roles(settings):
         keys.load(keys.directory(settings), keys.newest(keys.directory(settings), role))
     mint = Mint(settings.trust_domain, keys.directory(settings))
@@ -94,8 +94,9 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
         callers=Callers(settings, validate or Validator(settings.trusted).validate, mint, revocations.now),
         limits=Limits(settings.limits),
         mint=mint,
-        offers=OfferStore(folder / "offers.sqlite"),
+        offers=OfferStore(database),
         store=Store(settings.storage),
         audit=Audit(audit_file(settings.state_dir)),
         database=database,
+        pool=Pool(settings),
     )
