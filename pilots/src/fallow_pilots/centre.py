@@ -44,6 +44,7 @@ class Centre:
             self.store,
             self.credentials,
             publish=lambda offer: hub.publish_offer(centre, offer),
+            reported=hub.report,
         )
 
     def reload(self) -> None:

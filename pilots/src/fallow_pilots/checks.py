@@ -15,6 +15,7 @@ from fallow.files import read_private
 from fallow.messages import SCOPE_PILOT
 from fallow_pilots.centre import Centre
 from fallow_pilots.policy import Policy
+from fallow_pilots.prepare import node_command
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,7 @@ def _tried(check: str, look: Callable[[], str]) -> Finding:
 
 
 def _node_command(centre: Centre) -> str:
-    decision = centre.launcher.decide(centre.launcher.look(), centre.credentials.remembered())
-    command = centre.launcher.job("check", decision).node_command
+    command = node_command(centre.policy)
     if not os.access(command, os.X_OK):
         raise NotAvailableError(
             f"{command} is not a program.",

@@ -9,8 +9,9 @@ import signal
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Callable
@@ -18,6 +19,8 @@ from typing import Callable
 from fallow.errors import FallowError, NotAvailableError, RefusedError
 
 log = logging.getLogger(__name__)
+
+LOOKS = 5
 
 
 class AlreadyRunningError(RefusedError):
@@ -35,10 +38,11 @@ def only_one(path: Path) -> Iterator[None]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
-            raise AlreadyRunningError(f"Another launcher acts for this centre: {holder}.") from error
+            raise AlreadyRunningError(
+                f"Another launcher acts for this centre: {_signed(descriptor)}."
+            ) from error
         except OSError as error:
             raise NotAvailableError(
                 f"Cannot lock {path}: {error.strerror}.", remedy="Move state_dir to a file system with locks."
@@ -48,6 +52,36 @@ def only_one(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def holder(path: Path) -> str | None:
+    """Which process runs the launcher, on which host; None when none does."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _signed(descriptor)
+    except OSError:
+        return None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _lock(descriptor: int) -> None:
+    """Lock, but give way to somebody who only looks whether it is locked."""
+    for _ in range(LOOKS):
+        with suppress(BlockingIOError):
+            return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        time.sleep(0.02)
+    return fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _signed(descriptor: int) -> str:
+    return os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "unknown"
 
 
 def repeat(cycle: Callable[[], object], interval_s: float) -> None:

@@ -63,5 +63,9 @@ def pilot_spec(policy: Policy, layout: Layout, pilot: str, lot: Lot, federation:
         image_store_dir=policy.image_store_dir,
         proxy=policy.assume.proxy,
         cvmfs=policy.assume.cvmfs,
+        images=policy.conditions.digests,
+        registries=policy.conditions.registries,
+        registry_ca_file=policy.assume.registry_ca_file,
+        network=policy.conditions.outbound_network,
         conditions=tuple(clause.requirement for clause in conditions_of(policy)),
     )

@@ -34,7 +34,7 @@ def reconcile(
     """
     changed = []
     for record in records:
-        updated = _with_outcome(record, outcomes.get(record.pilot))
+        updated = with_outcome(record, outcomes.get(record.pilot))
         if record.state is not State.ENDED:
             job = jobs.get(record.pilot)
             updated = _absent(updated, now) if job is None else _present(updated, job, now)
@@ -43,7 +43,8 @@ def reconcile(
     return changed
 
 
-def _with_outcome(record: PilotRecord, outcome: Outcome | None) -> PilotRecord:
+def with_outcome(record: PilotRecord, outcome: Outcome | None) -> PilotRecord:
+    """The record with what the pilot says of itself, unless it has said so before."""
     if outcome is None or record.code is not None:
         return record
     return replace(

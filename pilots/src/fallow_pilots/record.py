@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
+from fallow_pilots.order import Wish
 from fallow_pilots.outcome import backs_off
 
 
@@ -45,7 +46,11 @@ class PilotRecord:
     """Outcome code, once the pilot has left one."""
     reason: str | None = None
     asked_to_stop: datetime | None = None
-    """When this launcher asked it to stop."""
+    """When a person first asked for its capacity."""
+    wish: Wish | None = None
+    """What that person wants."""
+    leave_by: datetime | None = None
+    """When it is removed, whatever it does."""
     busy_core_s: int = 0
     jobs_run: int = 0
     nodes: int = 1

@@ -7,6 +7,7 @@ file lies on a shared file system, where a write-ahead log does not work: SQLite
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from fallow.errors import NotAvailableError
-from fallow_pilots.record import RANK, PilotRecord, State
+from fallow_pilots.order import Wish
+from fallow_pilots.record import ACTIVE, RANK, PilotRecord, State
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS pilots (
@@ -35,6 +37,8 @@ CREATE TABLE IF NOT EXISTS pilots (
     code INTEGER,
     reason TEXT,
     asked_to_stop REAL,
+    wish TEXT,
+    leave_by REAL,
     busy_core_s INTEGER NOT NULL DEFAULT 0,
     jobs_run INTEGER NOT NULL DEFAULT 0,
     nodes INTEGER NOT NULL DEFAULT 1
@@ -43,8 +47,11 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS idle (node TEXT PRIMARY KEY, since REAL NOT NULL);
 """
 HALT = "halt"
-MOMENTS = {"submitted", "started", "ended", "absent_since", "asked_to_stop"}
+MOMENTS = {"submitted", "started", "ended", "absent_since", "asked_to_stop", "leave_by"}
 COLUMNS = tuple(field.name for field in fields(PilotRecord) if field.name != "pilot")
+ORDERED = ("asked_to_stop", "wish", "leave_by")
+"""What an order sets; news of the pilot never overwrites it."""
+SEEN = tuple(name for name in COLUMNS if name not in ORDERED)
 
 
 def _stored(value: object) -> object:
@@ -79,13 +86,20 @@ class Store:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
         try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._db.execute("COMMIT")
+            finally:
+                if self._db.in_transaction:
+                    self._db.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            raise NotAvailableError(
+                f"Cannot write the launcher's state: {error}.",
+                remedy="Is the file system of state_dir full or away?",
+                retryable=True,
+            ) from error
 
     def _record(self, row: sqlite3.Row) -> PilotRecord:
         values: dict[str, Any] = {name: row[name] for name in COLUMNS}
@@ -93,6 +107,7 @@ class Store:
             if values[name] is not None:
                 values[name] = datetime.fromtimestamp(values[name], tz=timezone.utc)
         values["state"] = State(values["state"])
+        values["wish"] = Wish(values["wish"]) if values["wish"] else None
         return PilotRecord(pilot=f"{self._centre}-{row['serial']}", **values)
 
     def records(self, since: datetime) -> list[PilotRecord]:
@@ -102,17 +117,28 @@ class Store:
         )
         return [self._record(row) for row in rows]
 
-    def intend(self, now: datetime, cores: int, gpus: int, walltime_s: int) -> PilotRecord | None:
-        """Write down a pilot that is about to be submitted; None when launches are halted."""
+    def intend(self, planned: PilotRecord) -> PilotRecord | None:
+        """Write down a pilot that is about to be submitted, and name it; None when a halt allows no more."""
         with self._writing():
-            if self.recall(HALT) is not None:
+            halt = self.recall(HALT)
+            if halt is not None and self._active() >= (json.loads(halt)["ceiling"] or 0):
                 return None
+            marks = ", ".join("?" * len(COLUMNS))
             cursor = self._db.execute(
-                "INSERT INTO pilots (state, cores, gpus, walltime_s, submitted) VALUES (?, ?, ?, ?, ?)",
-                (State.INTENT.value, cores, gpus, walltime_s, now.timestamp()),
+                f"INSERT INTO pilots ({', '.join(COLUMNS)}) VALUES ({marks})",  # noqa: S608 - our own names
+                [_stored(getattr(planned, name)) for name in COLUMNS],
             )
             serial = cursor.lastrowid
-        return PilotRecord(f"{self._centre}-{serial}", State.INTENT, cores, gpus, walltime_s, now)
+        return replace(planned, pilot=f"{self._centre}-{serial}")
+
+    def _active(self) -> int:
+        states = [state.value for state in ACTIVE]
+        marks = ", ".join("?" * len(states))
+        (count,) = self._db.execute(
+            f"SELECT count(*) FROM pilots WHERE state IN ({marks})",  # noqa: S608 - question marks
+            states,
+        ).fetchone()
+        return int(count)
 
     def adopt(self, record: PilotRecord) -> None:
         """Take in a pilot that only the batch system knows; its serial is never used again."""
@@ -125,7 +151,7 @@ class Store:
 
     def update(self, changed: Iterable[PilotRecord]) -> None:
         """Store changed records; one that somebody else has moved further meanwhile stays as it is."""
-        assignments = ", ".join(f"{name} = ?" for name in COLUMNS)
+        assignments = ", ".join(f"{name} = ?" for name in SEEN)
         with self._writing():
             for record in changed:
                 serial = self._serial(record)
@@ -135,11 +161,37 @@ class Store:
                 stored = self._record(row)
                 if RANK[record.state] < RANK[stored.state] and stored.state is not State.LOST:
                     continue
-                merged = replace(record, asked_to_stop=record.asked_to_stop or stored.asked_to_stop)
                 self._db.execute(
                     f"UPDATE pilots SET {assignments} WHERE serial = ?",  # noqa: S608 - our own names
-                    (*(_stored(getattr(merged, name)) for name in COLUMNS), serial),
+                    (*(_stored(getattr(record, name)) for name in SEEN), serial),
                 )
+
+    def order(
+        self, pilots: Iterable[str], wish: Wish, now: datetime, leave_by: datetime | None
+    ) -> list[PilotRecord]:
+        """Write down that pilots are to leave; an order only grows firmer. Returns all that are ordered now."""
+        ordered = []
+        with self._writing():
+            for pilot in pilots:
+                serial = int(pilot.rpartition("-")[2])
+                row = self._db.execute("SELECT * FROM pilots WHERE serial = ?", (serial,)).fetchone()
+                if row is None:
+                    continue
+                known = self._record(row)
+                moments = [moment for moment in (known.leave_by, leave_by) if moment is not None]
+                record = replace(
+                    known,
+                    asked_to_stop=known.asked_to_stop or now,
+                    wish=Wish.WITHDRAW if known.wish is Wish.WITHDRAW else wish,
+                    leave_by=min(moments, default=None),
+                )
+                if record != known:
+                    self._db.execute(
+                        "UPDATE pilots SET asked_to_stop = ?, wish = ?, leave_by = ? WHERE serial = ?",
+                        (*(_stored(getattr(record, name)) for name in ORDERED), serial),
+                    )
+                ordered.append(record)
+        return ordered
 
     def forget(self, before: datetime) -> list[str]:
         """Drop pilots that ended before `before` and return their ids; serials are not used again."""

@@ -18,6 +18,7 @@ from fallow.errors import NotAvailableError
 from fallow.hub import CondorToken, HubClient
 from fallow.messages import Federation
 from fallow.offers import Offer
+from fallow.reports import PilotReport
 from fallow.settings import parse
 from fallow_pilots.batch.model import BatchSystem
 from fallow_pilots.batch.slurm import Slurm
@@ -131,6 +132,11 @@ class FakeHub(HubClient):
         self.published: list[Offer] = []
         self.life_s = 3600.0
         self.clock = START
+        self.reports: dict[str, PilotReport] = {}
+
+    def report(self, pilot: str) -> PilotReport | None:
+        self._answer()
+        return self.reports.get(pilot)
 
     def _answer(self) -> None:
         if self.away:
@@ -181,7 +187,9 @@ class TestCentre:
         self.policy = policy
         credentials = Credentials(self.hub, self.store, self.layout.token)
         publish = partial(self.hub.publish_offer, "alder")
-        self.launcher = Launcher(policy, self.batch, self.store, credentials, publish, self.clock)
+        self.launcher = Launcher(
+            policy, self.batch, self.store, credentials, publish, self.hub.report, self.clock
+        )
 
     def clock(self) -> datetime:
         """The launcher's clock."""

@@ -16,8 +16,8 @@ from click.testing import CliRunner, Result
 from fallow.errors import FallowError, RefusedError, UsageError
 from fallow_pilots.centre import Centre
 from fallow_pilots.cli import pilot
-from fallow_pilots.launcher import utc_now
 from fallow_pilots.loop import only_one
+from fallow_pilots.watch import utc_now
 
 if TYPE_CHECKING:
     from tests.pilots.launcher.conftest import FakeHub, FakeSlurm

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import fallow_pilots
-from fallow_pilots.launcher import KEPT
 from fallow_pilots.loop import AlreadyRunningError, only_one
 from fallow_pilots.reconcile import ABSENT_S
 from fallow_pilots.record import State
 from fallow_pilots.store import Store
+from fallow_pilots.watch import KEPT
 
 if TYPE_CHECKING:
     from tests.pilots.launcher.conftest import TestCentre

@@ -9,9 +9,9 @@ import click
 
 from fallow.errors import UsageError
 from fallow_pilots.centre import Centre
-from fallow_pilots.launcher import KEPT, utc_now
 from fallow_pilots.policy import policy_path
 from fallow_pilots.record import PilotRecord
+from fallow_pilots.watch import KEPT, utc_now
 
 with_policy = click.option(
     "--policy",

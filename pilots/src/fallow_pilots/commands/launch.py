@@ -10,10 +10,10 @@ import click
 
 from fallow_pilots.centre import Centre
 from fallow_pilots.commands.common import open_centre, with_policy
-from fallow_pilots.launcher import utc_now
 from fallow_pilots.loop import AlreadyRunningError, only_one, repeat
 from fallow_pilots.policy import policy_path
 from fallow_pilots.units import cron_line, systemd_unit
+from fallow_pilots.watch import utc_now
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +52,12 @@ def _dry_run(centre: Centre) -> None:
     launcher, now = centre.launcher, utc_now()
     decision = launcher.decide(launcher.look(), centre.credentials.remembered())
     click.echo(f"{decision.launch} pilots would start; limited by {decision.clause}: {decision.reason}")
-    job = launcher.job(f"{centre.policy.identity.centre}-N", decision)
-    click.echo(f"# at {now:%Y-%m-%d %H:%M:%S} UTC, for each pilot N:")
-    click.echo(shlex.join(centre.batch.submit_argv(job)))
-    click.echo(f"# where {job.script} is:")
-    click.echo(centre.batch.script(job), nl=False)
+    for launch in [one for one in decision.launches if one.count] or [decision.main]:
+        job = launcher.job(f"{centre.policy.identity.centre}-N", launch.lot, decision.closes)
+        click.echo(f"# at {now:%Y-%m-%d %H:%M:%S} UTC, for each pilot N of {launch.count}:")
+        click.echo(shlex.join(centre.batch.submit_argv(job)))
+        click.echo(f"# where {job.script} is:")
+        click.echo(centre.batch.script(job), nl=False)
 
 
 @click.command()

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from fallow.errors import UsageError
 from fallow.offers import OfferState
 from fallow.output import show
 from fallow_pilots.checks import run_checks
 from fallow_pilots.commands.common import as_json, chosen, open_centre, with_policy
 from fallow_pilots.halt import read_halt
 from fallow_pilots.launcher import CYCLE
+from fallow_pilots.loop import holder
 from fallow_pilots.outcome import printable
 from fallow_pilots.policy import policy_path
 from fallow_pilots.record import PilotRecord
+from fallow_pilots.watch import utc_now
 
 LOG_TAIL_BYTES = 64_000
+FOLLOW_S = 1.0
 
 
 @click.command()
@@ -63,9 +68,11 @@ def status(policy_file: Path | None, as_json: bool) -> None:
     last = json.loads(centre.store.recall(CYCLE) or "{}")
     joining = centre.credentials.remembered()
     states = [record.state.value for record in view.records]
+    acts = holder(centre.layout.lock)
     facts = {
         "centre": centre.policy.identity.centre,
         "state": halt.state.value if halt else OfferState.OPEN.value,
+        "launcher": acts or "not running",
         "queued": sum(states.count(state) for state in ("intent", "queued")),
         "running": states.count("running"),
         "max_pilots": centre.policy.limits.max_pilots,
@@ -73,7 +80,7 @@ def status(policy_file: Path | None, as_json: bool) -> None:
         "launched": last.get("launched"),
         "limited_by": last.get("clause"),
         "because": last.get("reason"),
-        "hub": last.get("hub_trouble") or "answers",
+        "hub": _hub(last, joining.obstacle(utc_now())),
         "batch_system": view.trouble or "answers",
         "token_until": joining.token_until.isoformat() if joining.token_until else None,
     }
@@ -85,6 +92,16 @@ def status(policy_file: Path | None, as_json: bool) -> None:
             ["what", "value"],
             as_json=False,
         )
+
+
+def _hub(last: dict[str, Any], obstacle: str | None) -> str:
+    """What the last cycle found, and what follows from it."""
+    if not last:
+        return "not asked yet"
+    if not last["hub_trouble"]:
+        return "answers"
+    goes_on = "The launcher keeps to its policy; pilots join when the hub is back."
+    return f"{last['hub_trouble']} {obstacle or goes_on}"
 
 
 @click.command("list")
@@ -106,27 +123,50 @@ def list_pilots(policy_file: Path | None, as_json: bool) -> None:
 def _row(record: PilotRecord) -> dict[str, Any]:
     row = asdict(record)
     row["state"] = record.state.value
-    for name in ("submitted", "started", "ended", "absent_since", "asked_to_stop"):
+    row["wish"] = record.wish.value if record.wish else None
+    for name in ("submitted", "started", "ended", "absent_since", "asked_to_stop", "leave_by"):
         row[name] = row[name].strftime("%Y-%m-%dT%H:%M:%SZ") if row[name] else None
     return row
 
 
 @click.command("log")
 @click.argument("name", metavar="PILOT")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the pilot has ended.")
 @with_policy
 @as_json
-def log_of(name: str, policy_file: Path | None, as_json: bool) -> None:
+def log_of(name: str, follow: bool, policy_file: Path | None, as_json: bool) -> None:
     """Show what one pilot wrote, and how it ended."""
+    if follow and as_json:
+        raise UsageError("--follow and --json exclude each other: a log that goes on is no document.")
     centre = open_centre(policy_file)
     record = chosen(centre, [name])[0]
     path = centre.layout.log(record.pilot)
-    text = ""
-    if path.exists():
-        with path.open("rb") as stream:
-            stream.seek(max(0, path.stat().st_size - LOG_TAIL_BYTES))
-            text = printable(stream.read().decode(errors="replace"))
+    text, end = _tail(path, LOG_TAIL_BYTES)
     if as_json:
         click.echo(json.dumps({**_row(record), "log": text}, indent=2))
         return
     click.echo(text, nl=not text.endswith("\n"))
+    while follow and record.active:
+        time.sleep(FOLLOW_S)
+        centre.launcher.watch.pilots()
+        record = chosen(centre, [name])[0]
+        more, end = _since(path, end)
+        click.echo(more, nl=bool(more) and not more.endswith("\n"))
     click.echo(f"{record.pilot}: {record.state.value}, code {record.code}. {record.reason or ''}")
+
+
+def _tail(path: Path, most_bytes: int) -> tuple[str, int]:
+    """The end of a log from the start of a line, and where the file ends."""
+    size = path.stat().st_size if path.exists() else 0
+    text, end = _since(path, max(0, size - most_bytes))
+    return (text.partition("\n")[2] if size > most_bytes else text), end
+
+
+def _since(path: Path, start: int) -> tuple[str, int]:
+    """What a log holds after `start` bytes, fit to show, and where it ends."""
+    if not path.exists():
+        return "", start
+    with path.open("rb") as stream:
+        stream.seek(start)
+        found = stream.read()
+    return printable(found.decode(errors="replace")), start + len(found)
