@@ -28,9 +28,11 @@ class RunEnd(str, Enum):
     FAILED = "failed"
     """The job ended by itself with another exit code, or by a signal."""
     EVICTED = "evicted"
-    """The pilot gave it back to the queue."""
+    """It was stopped while it ran, and went back to the queue unless its owner removed it."""
     STOPPED = "stopped"
-    """It went over a limit, its owner removed it, or the node could not run it."""
+    """It went over a limit and was put on hold."""
+    NOT_STARTED = "not_started"
+    """The node could not start its container; it went back to the queue."""
 
 
 class JobRun(Message):
