@@ -20,6 +20,9 @@ Value = Union[bool, int, float, str]
 OVERTIME_S = 60
 """How much longer than it asked for a job may run: starting and moving files takes time too."""
 
+HOME_FIRST = "TARGET.FallowUserCentre =?= MY.FallowCentre || TARGET.SubmitterAutoregroup =!= False"
+"""Refuses strangers while the negotiator serves each centre's work on its own slots: it alone knows SubmitterAutoregroup."""
+
 HOME_CLAIM_S = 60
 """How long a user of the centre itself may run one job after another on a slot before it is matched anew."""
 
@@ -69,7 +72,11 @@ def start_expression(spec: PilotSpec) -> str:
     It names few attributes, as each splits the queue into groups that are matched one by one; the rest is for the hook.
     """
     conditions = [*(condition.requirement for condition in ADMISSION), *spec.conditions]
-    clauses = ["$(FALLOW_ACCEPT)", *(condition.replace("$", "$(DOLLAR)") for condition in conditions)]
+    clauses = [
+        "$(FALLOW_ACCEPT)",
+        HOME_FIRST,
+        *(condition.replace("$", "$(DOLLAR)") for condition in conditions),
+    ]
     return " && ".join(f"({clause})" for clause in clauses)
 
 
