@@ -43,6 +43,17 @@ class CentreSettings(Settings):
     """The group whose members speak for the centre on the rules; left out, `<centre_root>/<centre>/admin` of the issuer."""
 
 
+class ProjectSettings(Settings):
+    """A project of the federation, whose name only its members' jobs may bear."""
+
+    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
+    """What centres' policies call it."""
+    members: list[
+        Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]*[.]([a-z0-9][a-z0-9_-]*|[*])$")]
+    ] = Field(min_length=1)
+    """Its people as `<centre>.<user>`; `<centre>.*` for all users of a centre."""
+
+
 class StorageSettings(Settings):
     """The federation's S3 store."""
 
@@ -156,6 +167,8 @@ class HubSettings(Settings):
     """The one issuer whose `sub` becomes a user's name as it is; others' names carry a digest of issuer and `sub`."""
     centres: list[CentreSettings] = Field(min_length=1)
     """The centres of the federation."""
+    projects: list[ProjectSettings] = Field(default_factory=list)
+    """The projects that jobs may name; centres take or refuse them by their own policies."""
     storage: StorageSettings
     max_jobs_per_user: int = Field(default=100_000, ge=1)
     """Jobs that one user may have in the queue."""

@@ -45,6 +45,9 @@ _COMMON = {
     "MY.FallowWalltime": "$(f_walltime)",
     "MY.FallowWorkType": "$(f_work_type)",
     "MY.FallowImages": "$(f_images)",
+    "MY.FallowImageSource": "$(f_image_source)",
+    "MY.FallowProject": "$(f_project)",
+    "MY.FallowNetwork": "$(f_network)",
 }
 
 
@@ -77,6 +80,9 @@ def _row(spec: JobSpec) -> dict[str, str]:
         "f_key": literal(spec.key, what=f"{where} its key"),
         "f_name": literal(spec.name, what=f"{where} its name"),
         "f_work_type": literal(spec.work_type) if spec.work_type else "undefined",
+        "f_image_source": literal(" ".join(spec.image_source)) if spec.image_source else "undefined",
+        "f_project": literal(spec.project) if spec.project else "undefined",
+        "f_network": "true" if spec.network else "false",
         "f_images": literal(" ".join(spec.images)) if spec.images else "undefined",
     }
 

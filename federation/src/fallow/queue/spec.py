@@ -52,6 +52,17 @@ class JobSpec(BaseModel):
     gpus: int = Field(default=0, ge=0)
     work_type: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = None
     """`urgent`, `production`, `analysis` or `test`; the hub decides where it is left out."""
+    project: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]] = None
+    """A project that the submitter is a member of, by the hub's settings; centres may take or refuse it."""
+    image_source: tuple[
+        Annotated[
+            str, StringConstraints(pattern=r"^oras://[a-z0-9][a-z0-9.:-]*(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$")
+        ],
+        ...,
+    ] = ()
+    """Repositories of registries that hold these images, `oras://registry.example.org/tools/bwa`; centres may ask there."""
+    network: bool = True
+    """Whether the job needs a network beyond its own input files; some centres take only jobs that need none."""
     centre: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,62}$")]] = None
     """Run at this centre only."""
     requirements: Optional[str] = None

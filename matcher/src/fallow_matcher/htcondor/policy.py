@@ -6,6 +6,7 @@ harmless at submission and something else later cannot pass.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WORK_TYPES = ("urgent", "production", "analysis", "test")
@@ -27,7 +28,8 @@ FORBIDDEN = (
 """Attributes that reach around the container or into the hub's files."""
 
 FROZEN = (
-    "ContainerImage", "WantContainer", "WantContainerImage", "TransferContainer", "FallowImages", "FallowKey", "FallowRun",
+    "ContainerImage", "WantContainer", "WantContainerImage", "TransferContainer", "FallowImages",
+    "FallowImageSource", "FallowProject", "FallowNetwork", "FallowKey", "FallowRun",
     "Iwd", "Cmd", "In", "Out", "Err", "UserLog", "TransferInput", "TransferOutput", "TransferOutputRemaps",
     "TransferExecutable", "JobNotification", "NotifyUser", "FallowWalltime",
 )  # fmt: skip
@@ -64,8 +66,23 @@ def _matches(attribute: str, content: str) -> str:
     return f'(isUndefined({attribute}) || regexp("^{content}$", {attribute}) =?= true)'
 
 
-def requirements() -> list[Requirement]:
-    """All submit requirements, in the order in which a person should hear of them."""
+def _membership(projects: Mapping[str, Sequence[str]]) -> str:
+    """An expression that is true where the job names no project, or one of which its owner is a member."""
+    clauses = []
+    for project, members in projects.items():
+        people = ", ".join(f'"{name}"' for name in members if not name.endswith(".*"))
+        centres = ", ".join(f'"{name[:-2]}"' for name in members if name.endswith(".*"))
+        theirs = f"(member(Owner, {{{people}}}) || member(FallowUserCentre, {{{centres}}}))"
+        clauses.append(f'(FallowProject =?= "{project}" && {theirs})')
+    return " || ".join(["isUndefined(FallowProject)", *clauses])
+
+
+def requirements(projects: Mapping[str, Sequence[str]] | None = None) -> list[Requirement]:
+    """All submit requirements, in the order in which a person should hear of them.
+
+    Args:
+        projects: The federation's projects with their members: `<centre>.<user>`, or `<centre>.*` for all of its users.
+    """
     return [
         Requirement(
             "Identity",
@@ -98,6 +115,17 @@ def requirements() -> list[Requirement]:
             f"FallowWorkType is one of {', '.join(WORK_TYPES)}.",
         ),
         Requirement(
+            "Project",
+            _membership(projects or {}),
+            "FallowProject names a project of this federation of which the submitter is a member, or is left out.",
+        ),
+        Requirement(
+            "Image_source",
+            _matches("FallowImageSource", "[a-z0-9:/._ -]*")
+            + " && (isUndefined(FallowNetwork) || isBoolean(FallowNetwork))",
+            "FallowImageSource is a space-separated list of oras://host/repository; FallowNetwork is true or false.",
+        ),
+        Requirement(
             "Nothing_outside_the_container",
             " && ".join(f"isUndefined({name})" for name in FORBIDDEN),
             "The job asks for something that would run outside its container or reach files of the hub (a pre- or "
@@ -121,7 +149,9 @@ def requirements() -> list[Requirement]:
     ]
 
 
-LITERAL = ("ContainerImage", "FallowImages", "FallowWalltime", *PATHS)
+LITERAL = (
+    "ContainerImage", "FallowImages", "FallowImageSource", "FallowProject", "FallowNetwork", "FallowWalltime", *PATHS,
+)  # fmt: skip
 """Attributes that are evaluated once and written back, or removed where they have no value."""
 
 
@@ -160,9 +190,9 @@ def _stamps() -> list[str]:
     ]
 
 
-def render() -> str:
-    """The job policy as HTCondor configuration."""
-    rules = requirements()
+def render(projects: Mapping[str, Sequence[str]] | None = None) -> str:
+    """The job policy as HTCondor configuration; `projects` as in `requirements`."""
+    rules = requirements(projects)
     lines = [_transforms(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
     for rule in rules:
         lines += [
