@@ -81,7 +81,7 @@ def main() -> None:
         now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
         for _ in range(PILOTS):
             store.intend(now - timedelta(hours=2), 64, 0, 21600)
-        launcher = Launcher(policy, Recorded(), store, Mock(), Mock(), lambda: now)  # type: ignore[arg-type]
+        launcher = Launcher(policy, Recorded(), store, Mock(), Mock(), Mock(), lambda: now)  # type: ignore[arg-type]
         for label in ("first look", "next look"):
             begun = time.perf_counter()
             view = launcher.look()
