@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 
+from fallow.capacity import CapacityHistory
 from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, RefusedError
 from fallow.messages import (
@@ -126,6 +127,11 @@ class HubClient:
         url = f"{self._base}/v1/pilots/{quote(pilot, safe='')}/report"
         answer = self._web.send("GET", url, bearer=self._token(), repeatable=True)
         return None if answer.status == 404 else _read(PilotReport, answer)
+
+    def capacity_history(self, since_s: int) -> CapacityHistory:
+        """What each centre offered, ran and used in the last `since_s` seconds."""
+        url = f"{self._base}/v1/capacity/history?since_s={since_s}"
+        return _read(CapacityHistory, self._web.send("GET", url, repeatable=True))
 
     def storage(self) -> StorageAccess:
         """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated."""

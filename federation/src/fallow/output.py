@@ -19,13 +19,22 @@ def show(
     if as_json:
         click.echo(json.dumps(list(rows), indent=2, default=str))
         return
-    table = Table(title=title or None, title_justify="left")
+    console().print(table(rows, columns, title=title))
+
+
+def console() -> Console:
+    """The screen; where nobody looks at one, it is as wide as a table has to be."""
+    found = Console()
+    return found if found.is_terminal else Console(width=200)
+
+
+def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> Table:
+    """`rows` as a table of `columns`."""
+    made = Table(title=title or None, title_justify="left")
     for column in columns:
         numeric = all(isinstance(row.get(column), (int, float)) for row in rows) and bool(rows)
-        table.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
+        made.add_column(column.replace("_", " "), justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         cells = ("" if row.get(column) is None else str(row[column]) for column in columns)
-        table.add_row(*(escape(cell) for cell in cells))
-    # Where nobody looks at a screen, a table is as wide as it has to be.
-    console = Console()
-    (console if console.is_terminal else Console(width=200)).print(table)
+        made.add_row(*(escape(cell) for cell in cells))
+    return made

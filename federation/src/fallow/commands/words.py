@@ -1,6 +1,11 @@
-"""Durations as people say them."""
+"""Durations as people say and write them."""
 
 from __future__ import annotations
+
+import re
+from typing import Any
+
+import click
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 
@@ -13,3 +18,18 @@ def from_now(seconds: float) -> str:
             amount = f"{count} {name}{'' if count == 1 else 's'}"
             return f"in {amount}" if seconds > 0 else f"{amount} ago"
     return "now"
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A length of time on the command line, such as `7d`, `12h`, `90m` or `30s`, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The seconds that `value` says."""
+        if isinstance(value, int):
+            return value
+        written = re.fullmatch(r"([1-9][0-9]{0,6})([dhms])", str(value))
+        if written is None:
+            self.fail(f"{value!r} is not a time such as 7d, 12h, 90m or 30s.", param, ctx)
+        return int(written[1]) * {"d": 86_400, "h": 3_600, "m": 60, "s": 1}[written[2]]
