@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fallow_pilots.commands import launch, look, stop
+from fallow_pilots.commands import admits, launch, look, stop
 
 
 @click.group()
@@ -15,6 +15,7 @@ def pilot() -> None:
 for command in (
     look.check,
     look.offer,
+    admits.admits,
     launch.run,
     launch.unit,
     look.status,

@@ -108,6 +108,13 @@ class Queue:
         ads = self._call("query the queue", "query", constraint, PROJECTION, opts=mine)
         return sorted(map(record, ads), key=lambda job: [int(part) for part in job.id.split(".")])
 
+    def ads(self, ids: Sequence[str]) -> dict[str, Any]:
+        """The whole ClassAds of these jobs, by id; absent are those that are not in the queue."""
+        found = [
+            ad for chunk in _chunks(ids) for ad in self._call("query the queue", "query", _any_of(chunk))
+        ]
+        return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in found}
+
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
         """What became of jobs that have left the queue, by key; absent are those that nobody remembers."""
         found: dict[str, JobRecord] = {}

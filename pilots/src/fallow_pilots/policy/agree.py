@@ -72,6 +72,8 @@ def _times(policy: Policy) -> Iterator[str]:
             f"when.windows are open for {longest:.0f} s at most, which contradicts "
             f"pilot.min_walltime_s = {pilot.min_walltime_s}: no pilot would ever start"
         )
+    if when.only_backfill and pilot.other_shapes:
+        yield "when.only_backfill contradicts pilot.other_shapes: the batch system is asked about one shape"
     if when.only_backfill and policy.batch.system != "slurm":
         yield (
             f'when.only_backfill = true contradicts batch.system = "{policy.batch.system}": '
