@@ -50,6 +50,7 @@ def upgrade() -> None:
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("at", sa.Double, nullable=False),
         sa.Column("half_life_s", sa.Double, nullable=False),
+        sa.Column("latest", sa.Double, nullable=False),
     )
     op.create_table(
         "history_position",
@@ -71,7 +72,7 @@ def upgrade() -> None:
         sa.Column("offered_core_s", sa.Double, nullable=False),
         sa.Column("used_core_s", sa.Double, nullable=False),
         sa.Column("idle_core_s", sa.Double, nullable=False),
-        sa.Column("received", sa.Double, nullable=False),
+        sa.Column("written", sa.Double, nullable=False),
         sa.Column("document", sa.Text, nullable=False),
     )
     op.create_index("ix_pilot_report_centre", "pilot_report", ["centre"])
@@ -82,8 +83,7 @@ def upgrade() -> None:
         ),
         sa.Column("global_job_id", sa.String, primary_key=True),
         sa.Column("started", sa.Double, primary_key=True),
-        sa.Column("ended", sa.Double),
-        sa.Column("wall_s", sa.Double),
+        sa.Column("ended", sa.Double, nullable=False),
         sa.Column("cores", sa.Integer, nullable=False),
         sa.Column("gpus", sa.Integer, nullable=False),
         sa.Column("outcome", sa.String, nullable=False),
