@@ -11,9 +11,19 @@ from fallow.errors import NotAvailableError, RefusedError
 from fallow.messages import StorageAccess
 from fallow.queue import JobSpec, JobState
 from snakemake_executor_plugin_fallow.backend import GIVE_UP_SUBMITTING_S, Backend, Entry
+from snakemake_executor_plugin_fallow.keys import Identity
 from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
 
 from .conftest import DIGEST, MemoryQueue
+
+
+def identity(number: int) -> Identity:
+    """Of the job `number` of a test."""
+    return Identity(f"{number:016x}", "c" * 16)
+
+
+FIRST, AGAIN, ONCE_MORE = (identity(0).key(ended) for ended in range(3))
+"""Keys of the first job's submissions."""
 
 STORAGE = StorageAccess(
     endpoint="http://s3",
@@ -52,13 +62,17 @@ def add(backend: Backend, tmp_path: Path) -> Callable[[int], list[Entry]]:
         for number in range(count):
             spec = JobSpec(
                 run="r",
-                key=backend.key(),
+                key=backend.key(identity(number)),
                 name=f"job {number}",
                 image=DIGEST,
                 argv=("python",),
                 directory=tmp_path,
             )
-            entries.append(Entry(f"handle {number}", "rule", spec, Payload(["--cores", "1"]), since=0.0))
+            entries.append(
+                Entry(
+                    f"handle {number}", "rule", identity(number), spec, Payload(["--cores", "1"]), since=0.0
+                )
+            )
         backend.add(entries)
         return entries
 
@@ -79,7 +93,7 @@ def test_a_job_that_ended_well_is_reported_and_given_up_by_the_queue(
 ) -> None:
     add(2)
     backend.submit()
-    queue.change("000001", state=JobState.FINISHED, exit_code=0)
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=0)
     assert [(event.handle, event.done, event.job) for event in backend.poll()] == [("handle 0", True, "1.0")]
     assert queue.taken == ["1.0"]
     assert backend.active == 1
@@ -90,7 +104,7 @@ def test_a_failed_rule_is_reported_once_with_what_it_wrote(
 ) -> None:
     add(1)
     backend.submit()
-    queue.change("000001", state=JobState.FINISHED, exit_code=1)
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=1)
     [event] = backend.poll()
     assert not event.done
     assert event.logs[1].read_text() == queue.stderr
@@ -102,12 +116,12 @@ def test_a_lost_job_is_submitted_again_and_not_reported(
 ) -> None:
     add(1)
     backend.submit()
-    queue.change("000001", state=JobState.HELD, hold_code=13, reason="no route to node")
+    queue.change(FIRST, state=JobState.HELD, hold_code=13, reason="no route to node")
     assert backend.poll() == []
     assert queue.removed == ["1.0"]
     assert "no route to node" in caplog.text
     assert backend.poll() == []
-    queue.change("000002", state=JobState.FINISHED, exit_code=0)
+    queue.change(AGAIN, state=JobState.FINISHED, exit_code=0)
     [event] = backend.poll()
     assert (event.done, event.job) == (True, "2.0")
 
@@ -115,7 +129,7 @@ def test_a_lost_job_is_submitted_again_and_not_reported(
 def test_resubmission_is_bounded_and_the_reason_told(backend: Backend, queue: MemoryQueue, add: Any) -> None:
     add(1)
     events = []
-    for key in ("000001", "000002", "000003"):
+    for key in (FIRST, AGAIN, ONCE_MORE):
         events += backend.poll() + backend.poll()
         queue.change(key, state=JobState.REMOVED, reason="pilot gone")
     events += backend.poll()
@@ -129,9 +143,9 @@ def test_resubmission_is_bounded_and_the_reason_told(backend: Backend, queue: Me
 
 def test_long_waits_do_not_use_up_the_resubmissions(backend: Backend, queue: MemoryQueue, add: Any) -> None:
     add(1)
-    for number in range(1, 6):
+    for ended in range(5):
         assert backend.poll() + backend.poll() == []
-        key = f"{number:06d}"
+        key = identity(0).key(ended)
         queue.change(key, state=JobState.FINISHED, exit_code=76, submitted=0, finished=7200)
     assert backend.active == 1
 
@@ -142,11 +156,11 @@ def test_a_container_that_did_not_start_spends_no_retry_of_the_rule(
     add(1)
     backend.submit()
     queue.stderr = "FATAL: no such image\n"
-    queue.change("000001", state=JobState.FINISHED, exit_code=255)
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=255)
     assert backend.poll() == []
     assert queue.taken == ["1.0"]
     backend.poll()
-    assert list(queue.specs) == ["000001", "000002"]
+    assert list(queue.specs) == [FIRST, AGAIN]
 
 
 def test_a_job_that_has_left_the_queue_is_looked_up_in_its_history(
@@ -154,8 +168,8 @@ def test_a_job_that_has_left_the_queue_is_looked_up_in_its_history(
 ) -> None:
     add(1)
     backend.submit()
-    queue.change("000001", state=JobState.FINISHED, exit_code=0)
-    queue.past["000001"] = queue.records.pop("000001")
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=0)
+    queue.past[FIRST] = queue.records.pop(FIRST)
     assert [event.done for event in backend.poll()] == [True]
 
 
@@ -164,10 +178,10 @@ def test_one_empty_answer_of_the_queue_changes_nothing(
 ) -> None:
     add(1)
     backend.submit()
-    hidden = queue.records.pop("000001")
+    hidden = queue.records.pop(FIRST)
     assert backend.poll() == []
     assert backend.poll() == []
-    queue.records["000001"] = hidden
+    queue.records[FIRST] = hidden
     backend.poll()
     assert queue.batches == [1]
 
@@ -177,7 +191,7 @@ def test_a_job_that_nobody_knows_any_more_is_submitted_again(
 ) -> None:
     add(1)
     backend.submit()
-    del queue.records["000001"]
+    del queue.records[FIRST]
     for _ in range(4):
         assert backend.poll() == []
     assert queue.batches == [1, 1]
@@ -235,10 +249,10 @@ def test_every_end_of_a_job_is_in_the_report(
 ) -> None:
     add(1)
     backend.submit()
-    queue.change("000001", state=JobState.REMOVED, reason="pilot gone")
+    queue.change(FIRST, state=JobState.REMOVED, reason="pilot gone")
     backend.poll()
     backend.poll()
-    queue.change("000002", state=JobState.FINISHED, exit_code=0, finished=170)
+    queue.change(AGAIN, state=JobState.FINISHED, exit_code=0, finished=170)
     backend.poll()
     lines = [json.loads(line) for line in (tmp_path / "r.jsonl").read_text().splitlines()]
     assert [(line["outcome"], line["centre"], line["waited_s"], line["ran_s"]) for line in lines] == [
@@ -265,3 +279,55 @@ def test_credentials_are_spooled_in_a_private_file_and_gone_afterwards(
     assert "the-secret" in text
     assert "the-secret" not in ad
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"the-secret" in path.read_bytes()]
+
+
+def resumed(backend: Backend, queue: MemoryQueue, tmp_path: Path) -> Backend:
+    """Another process that takes the run up."""
+    return Backend(
+        queue, "r", access=lambda: ACCESS, spool=SpoolArea(tmp_path / "spool"), records=tmp_path, resubmissions=2
+    )  # fmt: skip
+
+
+def test_a_killed_process_counts_for_the_next_one(
+    backend: Backend, queue: MemoryQueue, add: Any, tmp_path: Path
+) -> None:
+    add(3)
+    backend.submit()
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=1)
+    backend.poll()
+    queue.change(identity(1).key(0), state=JobState.HELD, hold_code=13)
+    later = resumed(backend, queue, tmp_path)
+    assert later.leftovers.find(later.over()) == 1
+    assert [later.key(identity(number)) for number in range(3)] == [
+        AGAIN,
+        identity(1).key(0),
+        identity(2).key(0),
+    ]
+    assert queue.removed == ["1.1"], "what is held is removed"
+
+
+def test_what_would_make_the_same_files_is_removed_before_the_changed_job_is_submitted(
+    backend: Backend, queue: MemoryQueue, add: Any, tmp_path: Path
+) -> None:
+    [_, unchanged] = add(2)
+    backend.submit()
+    later = resumed(backend, queue, tmp_path)
+    later.leftovers.find(later.over())
+    changed = Identity(identity(0).target, "d" * 16)
+    spec = unchanged.spec.model_copy(update={"key": later.key(changed)})
+    later.add([Entry("new", "rule", changed, spec, Payload([]), since=0.0)])
+    later.submit()
+    assert queue.removed == ["1.0"]
+    assert sorted(queue.records) == sorted([identity(1).key(0), changed.key(0)])
+
+
+def test_what_nobody_had_a_use_for_is_let_go(
+    backend: Backend, queue: MemoryQueue, add: Any, tmp_path: Path
+) -> None:
+    add(2)
+    backend.submit()
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=0)
+    later = resumed(backend, queue, tmp_path)
+    later.leftovers.find(later.over())
+    later.leftovers.drop()
+    assert (queue.taken, queue.removed) == (["1.0"], ["1.1"])

@@ -129,7 +129,7 @@ rule join:
 """)
     assert content(s3, tmp_path, "all.txt") == "a\nb'c\n"
     assert queue.batches == [2, 1]
-    spec = queue.specs["000001"]
+    spec = next(iter(queue.specs.values()))
     assert (spec.cores, spec.memory_mb, spec.walltime_s) == (2, 512, 300)
     assert "secret" not in spec.model_dump_json()
     report = next((tmp_path / "workflow" / ".snakemake" / "fallow").glob("*.jsonl"))
@@ -184,6 +184,6 @@ rule map:
 """,
         containers=True,
     )
-    spec = queue.specs["000001"]
+    spec = next(iter(queue.specs.values()))
     assert len(spec.images) == 1
     assert spec.images[0].startswith("sha256:")

@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from fallow.errors import FallowError, NotAvailableError
 from fallow.queue import JobRecord, JobSpec, JobState
+from snakemake_executor_plugin_fallow.keys import Ended, Identity
+from snakemake_executor_plugin_fallow.leftovers import Leftovers
 from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
-from snakemake_executor_plugin_fallow.summary import JobSummary, append, summarise
+from snakemake_executor_plugin_fallow.queuelike import QueueLike
+from snakemake_executor_plugin_fallow.summary import JobSummary, append, keys, summarise
 from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, judge, reconsider
 
 log = logging.getLogger(__name__)
@@ -28,17 +30,6 @@ _ABSENCES = 3
 _LONGEST_PAUSE_S = 30.0
 
 
-class QueueLike(Protocol):
-    """The part of `fallow.queue.Queue` that is used here."""
-
-    def submit(self, specs: Sequence[JobSpec]) -> list[str]: ...  # noqa: D102
-    def status(self, run: str) -> dict[str, JobRecord]: ...  # noqa: D102
-    def history(self, ids: Sequence[str]) -> dict[str, JobRecord]: ...  # noqa: D102
-    def remove(self, *, run: str | None = None, ids: Sequence[str] = (), reason: str = ...) -> int: ...  # noqa: D102
-    def take(self, ids: Sequence[str]) -> None: ...  # noqa: D102
-    def fetch(self, job: str, *, into: Path) -> None: ...  # noqa: D102
-
-
 @dataclass
 class Entry:
     """One job of the workflow on its way. `job` and `spec`'s key change when it is submitted again."""
@@ -46,6 +37,7 @@ class Entry:
     handle: Any
     """What the caller knows the job by."""
     rule: str
+    identity: Identity
     spec: JobSpec
     payload: Payload
     since: float
@@ -77,6 +69,7 @@ class Backend:
         spool: Where input files are kept until the queue has them.
         records: Directory for the run's report and for what failed jobs wrote.
         resubmissions: How often a job that the infrastructure lost is submitted again.
+        resubmitted: Called with each entry that got another job id.
         clock: Seconds that only grow.
     """
 
@@ -89,6 +82,7 @@ class Backend:
         spool: SpoolArea,
         records: Path,
         resubmissions: int,
+        resubmitted: Callable[[Entry], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._queue = queue
@@ -98,19 +92,28 @@ class Backend:
         self._logs = records / run
         self.report = records / f"{run}.jsonl"
         self._resubmissions = resubmissions
+        self._resubmitted = resubmitted
         self._clock = clock
         self._lock = threading.Lock()
         self._submitting = threading.Lock()
         self._entries: dict[str, Entry] = {}
-        self._serial = itertools.count(1)
+        self._over = Ended()
+        for key in self.over():
+            self._over.add(key)
+        self.leftovers = Leftovers(queue, run)
+        """What a killed process of this run left in the queue."""
         self._cancelled = False
         self._failures = 0
         self._not_before = 0.0
         self.summaries: list[JobSummary] = []
 
-    def key(self) -> str:
-        """A new key for a submission, unique within the run."""
-        return f"{next(self._serial):06d}"
+    def key(self, identity: Identity) -> str:
+        """The key of a job's next submission, the same as that of a killed process that came as far."""
+        return self._over.next_key(identity)
+
+    def over(self) -> list[str]:
+        """The keys of all submissions of this run that have been dealt with."""
+        return keys(self.report)
 
     @property
     def active(self) -> int:
@@ -181,6 +184,7 @@ class Backend:
 
     def _submit(self, batch: Sequence[Entry]) -> list[Event]:
         try:
+            self.leftovers.displace([entry.spec.key for entry in batch])
             access = self._access()
             specs = []
             for entry in batch:
@@ -199,6 +203,8 @@ class Backend:
         self._failures, self._not_before = 0, 0.0
         for entry, job in zip(batch, ids, strict=True):
             entry.job = job
+            if entry.losses and self._resubmitted is not None:
+                self._resubmitted(entry)
         return []
 
     def _put_off(self, batch: Sequence[Entry], error: NotAvailableError) -> list[Event]:
@@ -241,7 +247,7 @@ class Backend:
             self._entries.pop(old, None)
             entry.job = None
             entry.since = self._clock()
-            entry.spec = entry.spec.model_copy(update={"key": self.key()})
+            entry.spec = entry.spec.model_copy(update={"key": self.key(entry.identity)})
             self._entries[entry.spec.key] = entry
         log.warning(
             "job %s (%s) is submitted again, %d of %d: %s",
@@ -263,10 +269,10 @@ class Backend:
         return found if all(path.is_file() for path in found) else ()
 
     def _note(self, entry: Entry, record: JobRecord | None, outcome: str, reason: str) -> None:
-        if record is not None:
-            summary = summarise(entry.rule, entry.spec.cores, outcome, reason, record)
-            self.summaries.append(summary)
-            append(self.report, summary)
+        summary = summarise(entry.rule, entry.spec, str(entry.job), outcome, reason, record)
+        self._over.add(entry.spec.key)
+        append(self.report, summary)
+        self.summaries.append(summary)
 
     def _let_go(self, finished: Sequence[str], held: Sequence[str]) -> None:
         """Tell the queue which jobs we are done with; if that fails they only stay longer."""

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import logging
 import os
-import secrets
 import shlex
 import tempfile
 import time
@@ -48,17 +47,22 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
     _backend: Backend | None = None
     _ended = False
+    _cancel_failed = False
     _job_cores: int | None = None
+    _sources_digest: str | None = None
 
     def __post_init__(self) -> None:
         from fallow.errors import FallowError
         from snakemake_executor_plugin_fallow.backend import Backend
         from snakemake_executor_plugin_fallow.federation import Federated
         from snakemake_executor_plugin_fallow.payload import SpoolArea
+        from snakemake_executor_plugin_fallow.runs import claim
 
-        self.run = time.strftime("%Y%m%d-%H%M%S-", time.gmtime()) + secrets.token_hex(3)
         self._records = Path(".snakemake").absolute() / "fallow"
         self._records.mkdir(parents=True, exist_ok=True)
+        self._claim = claim(self._records)
+        self.run = self._claim.id
+        self._claim.note_locks(getattr(self.workflow.persistence, "_lockfile", {}).values())
         self._temporary = tempfile.TemporaryDirectory(prefix="fallow-spool-")
         try:
             self._federated: Federated = Federated.connect(
@@ -73,7 +77,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 spool=SpoolArea(Path(self._temporary.name)),
                 records=self._records,
                 resubmissions=_whole_number(self.executor_settings.resubmissions),
+                resubmitted=_register,
             )
+            if self._claim.resumed and (left := self._backend.leftovers.find(self._backend.over())):
+                message = f"Taking up the run {self.run} again: {left} of its jobs are in the queue."
+                self.logger.warning(message)
         except FallowError as error:
             raise WorkflowError(str(error)) from error
 
@@ -111,8 +119,10 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             return
         try:
             removed = self._backend.cancel()
+            self._cancel_failed = False
             message = f"Removed {removed} jobs of the run {self.run}."
         except FallowError as error:
+            self._cancel_failed = True  # the next call finds them
             message = f"Jobs of the run {self.run} may still be in the queue: {error}"
         self.logger.info(message)  # Snakemake's logger does not fill in arguments
 
@@ -123,6 +133,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             return
         self._ended = True
         self._temporary.cleanup()
+        if not self._cancel_failed:
+            self._backend.leftovers.drop()
+            self._claim.close()
         if self._backend.summaries:
             from snakemake_executor_plugin_fallow.summary import table
 
@@ -182,6 +195,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from fallow.queue import JobSpec
         from snakemake_executor_plugin_fallow.backend import Entry
         from snakemake_executor_plugin_fallow.containers import links, rule_images, uses_containers
+        from snakemake_executor_plugin_fallow.keys import identity_of
         from snakemake_executor_plugin_fallow.payload import SCRIPT, Payload
         from snakemake_executor_plugin_fallow.resources import request
 
@@ -191,9 +205,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         members = list(job.jobs) if job.is_group() else [job]
         images = rule_images(members, Path.cwd()) if uses_containers(self.workflow) else []
         digests = {image.link: self._federated.publish(image.file) for image in images}
+        arguments = self._arguments(job, asked.cores)
+        identity = identity_of(members, arguments, self._about())
         spec = JobSpec(
             run=self.run,
-            key=self._backend.key(),
+            key=self._backend.key(identity),
             name=_title(job),
             image=self._federated.image,
             images=tuple(sorted(set(digests.values()))),
@@ -209,13 +225,22 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             requirements=asked.requirements,
         )
         payload = Payload(
-            arguments=self._arguments(job, asked.cores),
+            arguments=arguments,
             sources=self._sources(),
             precommand=self.workflow.remote_execution_settings.precommand or "",
             environment=self.envvars(),
             links=links(digests),
         )
-        return Entry(info, job.name, spec, payload, since=time.monotonic())
+        return Entry(info, job.name, identity, spec, payload, since=time.monotonic())
+
+    def _about(self) -> list[object]:
+        """What all jobs of this workflow share and what makes them others when it changes."""
+        from snakemake_executor_plugin_fallow.keys import sources_digest
+
+        if self._sources_digest is None:
+            self._sources_digest = sources_digest(self.workflow.dag.get_sources())
+        precommand = self.workflow.remote_execution_settings.precommand
+        return [self._sources_digest, self._federated.image, precommand]
 
     def _arguments(self, job: JobExecutorInterface, cores: int) -> list[str]:
         """Snakemake's arguments in the job, as the interface builds them for a shell."""
@@ -248,6 +273,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         if event.logs:
             message += "\n" + _tail(event.logs[-1])
         self.report_job_error(info, msg=message + "\n", aux_logs=[str(path) for path in event.logs])
+
+
+def _register(entry: Entry) -> None:
+    """Have Snakemake's marks of unfinished outputs name the job that makes them now."""
+    entry.handle.job.register(external_jobid=entry.job)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from snakemake_executor_plugin_fallow.payload import Access
 if TYPE_CHECKING:
     from fallow.client import ClientSettings
     from fallow.hub import HubClient
-    from snakemake_executor_plugin_fallow.backend import QueueLike
+    from snakemake_executor_plugin_fallow.queuelike import QueueLike
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RENEW_AFTER = 0.5

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from fallow.queue import JobRecord
+from fallow.queue import JobRecord, JobSpec
 
 
 @dataclass(frozen=True)
 class JobSummary:
-    """One submission of one job: where it ran, and for how long."""
+    """One submission of one job: where it ran, and for how long; None is what nobody knows."""
 
+    key: str
+    """What the submission is called in the queue's run."""
     job: str
     """The id in the queue."""
     rule: str
@@ -21,36 +24,45 @@ class JobSummary:
     outcome: str
     """`done`, `failed`, `lost` or `removed`."""
     reason: str
-    centre: str | None
-    pilot: str | None
-    starts: int
     cores: int
     """Cores that the job had for itself."""
-    submitted: int | None
-    started: int | None
-    finished: int | None
-    waited_s: int | None
-    ran_s: int | None
+    centre: str | None = None
+    pilot: str | None = None
+    starts: int = 0
+    submitted: int | None = None
+    started: int | None = None
+    finished: int | None = None
+    waited_s: int | None = None
+    ran_s: int | None = None
 
 
-def summarise(rule: str, cores: int, outcome: str, reason: str, record: JobRecord) -> JobSummary:
-    """The summary of a job that has ended."""
-    return JobSummary(
-        job=record.id,
-        rule=rule,
-        name=record.name,
-        outcome=outcome,
-        reason=reason,
+def summarise(
+    rule: str, spec: JobSpec, job: str, outcome: str, reason: str, record: JobRecord | None
+) -> JobSummary:
+    """The summary of a submission that has ended; without a record, nobody knows how."""
+    bare = JobSummary(spec.key, job, rule, spec.name, outcome, reason, spec.cores)
+    if record is None:
+        return bare
+    return replace(
+        bare,
         centre=record.centre,
         pilot=record.pilot,
         starts=record.starts,
-        cores=cores,
         submitted=record.submitted,
         started=record.started,
         finished=record.finished,
         waited_s=record.waited_s,
         ran_s=record.ran_s,
     )
+
+
+def keys(path: Path) -> list[str]:
+    """The keys of the submissions in a run's file; a line that a kill cut off counts for nothing."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            found.append(str(json.loads(line)["key"]))
+    return found
 
 
 def append(path: Path, job: JobSummary) -> None:
