@@ -34,6 +34,7 @@ def hub_toml(layout: Layout) -> str:
         f'audiences = ["{GATEWAY_URL}"]',
         f'plain_names_issuer = "{issuer.URL}"',
         f"capacity_sample_s = {SAMPLE_S}",
+        f"matching_interval_s = {SAMPLE_S}",
         "[storage]",
         f'endpoint = "{s3.ENDPOINT}"',
         f'bucket = "{s3.BUCKET}"',
@@ -66,6 +67,7 @@ def start(layout: Layout) -> None:
     hub.run(["fallow", "hub", "configure"])
     start_condor(hub)
     start_gateway(hub)
+    start_matcher(hub)
 
 
 def start_condor(hub: Host) -> None:
@@ -78,6 +80,11 @@ def start_condor(hub: Host) -> None:
         return bool(seen.stdout.strip())
 
     wait_until(registered, "HTCondor on the hub", 60)
+
+
+def start_matcher(hub: Host) -> None:
+    """Start the matcher; nobody waits for it, as matching goes on without it."""
+    hub.spawn(["fallow", "-v", "hub", "matcher"], user=ACCOUNT, log="/var/log/fallow/matcher.log")
 
 
 def start_gateway(hub: Host) -> None:

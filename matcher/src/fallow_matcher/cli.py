@@ -61,6 +61,33 @@ def gateway(settings_path: Path) -> None:
 
 
 @hub.command()
+@click.option("--once", is_flag=True, help="Decide once and end; refused while another matcher acts.")
+@settings_option
+@out_option
+def matcher(once: bool, settings_path: Path, out: Path) -> None:
+    """Rank the waiting work by the rules in force and have HTCondor go by it, until a signal ends it.
+
+    Of several matchers one acts and the others wait for its end.
+    """
+    import threading
+
+    from fallow_matcher.matching import daemon
+    from fallow_matcher.matching.cycle import Matcher
+
+    settings = hub_settings.read(settings_path)
+    acting = Matcher(settings, out.absolute() / "condor_config")
+    if once:
+        with daemon.alone(settings.state_dir, wait=False):
+            decision = acting.cycle()
+        click.echo(decision.change)
+        return
+    stop = threading.Event()
+    with daemon.alone(settings.state_dir, wait=True):
+        daemon.until_signal(stop)
+        daemon.run(acting, settings.matching_interval_s, stop)
+
+
+@hub.command()
 @settings_option
 @out_option
 @json_option

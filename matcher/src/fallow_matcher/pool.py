@@ -1,10 +1,12 @@
-"""The hub's own look at its HTCondor pool: jobs, history and slots, read with a right to read and no other."""
+"""The hub's own look at its HTCondor pool: jobs, history and slots, read with a right to read and no other; and, for the
+matcher alone, its negotiator.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from fallow.errors import NotAvailableError
 from fallow.queue.session import LOCK, bindings, install_token
@@ -16,16 +18,20 @@ from fallow_matcher.settings import HubSettings
 TOKEN_S = 900
 """How long a token for reading lives; a new one is minted when half of that has passed."""
 
+T = TypeVar("T")
+
 
 class Pool:
     """Reads the hub's queue and collector. Safe to use from several threads: one asks at a time.
 
     Args:
         settings: The hub's settings.
+        rights: The authorisation levels of its tokens.
     """
 
-    def __init__(self, settings: HubSettings) -> None:
+    def __init__(self, settings: HubSettings, rights: tuple[str, ...] = ("READ",)) -> None:
         self._settings = settings
+        self._rights = rights
         self._mint = Mint(settings.trust_domain, keys.directory(settings))
         self._renew_at = 0.0
         self._schedd: Any = None
@@ -37,7 +43,7 @@ class Pool:
             NotAvailableError: The queue does not answer.
         """
         return self._ask(
-            "queue", lambda schedd: schedd.query(constraint, projection=list(attributes), limit=limit)
+            "queue", lambda schedd: list(schedd.query(constraint, projection=list(attributes), limit=limit))
         )
 
     def history(self, constraint: str, attributes: Sequence[str] = (), match: int = -1) -> list[Any]:
@@ -47,7 +53,7 @@ class Pool:
             NotAvailableError: The queue does not answer.
         """
         return self._ask(
-            "queue", lambda schedd: schedd.history(constraint, projection=list(attributes), match=match)
+            "queue", lambda schedd: list(schedd.history(constraint, projection=list(attributes), match=match))
         )
 
     def slots(self, constraint: str, attributes: Sequence[str] = ()) -> list[Any]:
@@ -57,20 +63,32 @@ class Pool:
             NotAvailableError: The collector does not answer.
         """
         kind = bindings().AdType.Slot
-        return self._ask("collector", lambda found: found.query(kind, constraint, list(attributes) or None))
+        return self._ask(
+            "collector", lambda found: list(found.query(kind, constraint, list(attributes) or None))
+        )
 
-    def _ask(self, what: str, call: Any) -> list[Any]:
+    def negotiator(self, call: Callable[[Any], T]) -> T:
+        """What `call` makes of the negotiator; most of it needs the level ADMINISTRATOR.
+
+        Raises:
+            NotAvailableError: The negotiator does not answer.
+        """
+        return self._ask("negotiator", call)
+
+    def _ask(self, what: str, call: Callable[[Any], T]) -> T:
         with LOCK:
             htcondor = bindings()
             try:
                 self._renew()
                 collector = htcondor.Collector(self._settings.collector_address)
                 if what == "collector":
-                    return list(call(collector))
+                    return call(collector)
+                if what == "negotiator":
+                    return call(htcondor.Negotiator(collector.locate(htcondor.DaemonType.Negotiator)))
                 if self._schedd is None:
                     place = collector.locate(htcondor.DaemonType.Schedd, self._settings.schedd_name)
                     self._schedd = htcondor.Schedd(place)
-                return list(call(self._schedd))
+                return call(self._schedd)
             except (htcondor.HTCondorException, OSError) as error:
                 self._schedd = None
                 said = " ".join(str(error).split())
@@ -81,6 +99,6 @@ class Pool:
         if now < self._renew_at:
             return
         identity = daemon_identity(self._settings.trust_domain)
-        token = self._mint.mint(keys.DAEMON_KEY, identity, ("READ",), now=now, expires=now + TOKEN_S)
+        token = self._mint.mint(keys.DAEMON_KEY, identity, self._rights, now=now, expires=now + TOKEN_S)
         install_token(self._settings.trust_domain, token.token)
         self._renew_at = now + TOKEN_S / 2

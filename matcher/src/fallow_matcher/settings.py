@@ -174,6 +174,8 @@ class HubSettings(Settings):
     """Jobs that one user may have in the queue."""
     capacity_sample_s: int = Field(default=60, ge=1, le=3600)
     """Seconds between two samples of what is offered and used."""
+    matching_interval_s: int = Field(default=5, ge=1, le=300)
+    """Seconds between two decisions of the matcher."""
     database: SecretStr | None = None
     """URL of the database for rules, ledger and capacity: `postgresql://USER@HOST/NAME?passfile=FILE`; left out, the file
     `fallow.sqlite` in `state_dir`."""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 from fallow.errors import NotAvailableError, UsageError
 from fallow_matcher.gateway.audit import audit_file, records_of
-from fallow_matcher.htcondor import keys, render, revocation
+from fallow_matcher.htcondor import groups, keys, render, revocation
 from fallow_matcher.htcondor.idtokens import DAEMON_RIGHTS, Mint
 from fallow_matcher.identities import daemon_identity, pilot_identity
 from fallow_matcher.settings import HubSettings
 
-FOLDERS = ("keys", "tokens", "run", "log", "lock", "spool", "execute", "nothing", "gateway")
+FOLDERS = ("keys", "tokens", "run", "log", "lock", "spool", "execute", "nothing", "gateway", "matching")
 DAEMON_TOKEN = "hub"  # noqa: S105 - a file name
 
 
@@ -52,7 +52,10 @@ def configure(settings: HubSettings, out: Path) -> Written:
     revoked = revocation.file_of(settings)
     standing = revocation.read(revoked) if revoked.exists() else revocation.Revoked()
     write(revoked, revocation.render(standing, settings.trust_domain), 0o644, owner)
-    return Written(files=[config, revoked, renew_daemon_token(settings)], new_keys=made)
+    matching = groups.file_of(settings)
+    if not matching.exists():
+        write(matching, groups.render(settings.centre_names, {}, home_first=True), 0o644, owner)
+    return Written(files=[config, revoked, matching, renew_daemon_token(settings)], new_keys=made)
 
 
 def rotate_key(settings: HubSettings, role: str) -> str:

@@ -75,6 +75,19 @@ def reconfigure(config: Path, account: str) -> None:
     _run(["condor_reconfig"], config, account if os.geteuid() == 0 else None)
 
 
+def reconfigure_negotiator(config: Path, account: str) -> None:
+    """Have the hub's negotiator read its configuration again.
+
+    Args:
+        config: The hub's `condor_config`.
+        account: The account that the daemons run as.
+
+    Raises:
+        NotAvailableError: The negotiator does not run or does not take the command.
+    """
+    _run(["condor_reconfig", "-subsystem", "negotiator"], config, account if os.geteuid() == 0 else None)
+
+
 def restart_collector(config: Path, account: str) -> None:
     """Have the hub's master restart the collector, which ends every session and connection that pilots hold.
 

@@ -6,9 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from fallow_matcher.htcondor import policy, revocation
+from fallow_matcher.htcondor import groups, policy, revocation
 from fallow_matcher.htcondor.keys import DAEMON_KEY
 from fallow_matcher.identities import daemon_identity, pilot_identity
+from fallow_matcher.matching.factors import UNRANKED
 from fallow_matcher.settings import HubSettings
 
 LEVELS = (
@@ -42,6 +43,8 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         state_dir=settings.state_dir,
         out=out,
         revoked=revocation.file_of(settings),
+        matching=groups.file_of(settings),
+        unranked_factor=UNRANKED,
         host=settings.host,
         schedd=settings.schedd_name,
         listen=settings.listen,

@@ -4,7 +4,7 @@ For a free slot at provider `p`:
 
 0. Home first (where the rules say so): waiting work of `p` itself goes before all other work.
 1. Else the waiting group, a centre's jobs of one work type, with the highest score; in it the oldest job:
-   `score = (wait_s + τ) / τ × weight × G ** clamp(2 B/L - 1, -1, +1)`
+   `score = (wait_s + τ) / τ x weight x G ** clamp(2 B/L - 1, -1, +1)`
 2. A job that several providers could take goes to the one with the smallest `B/L`: who gave least so far gives next.
 
 τ (`ageing_s`), the weights and `G` (`balance_factor`) are the agreed rules'. `B` is the centre's balance and `L` its credit
@@ -20,8 +20,8 @@ What holds for every input (tests/matcher/matching/test_policy.py), and why:
   same work to and fro.
 * The score grows with wait and weight, and never falls when a centre gives more: `B` and `L` then grow by `v` and `k v` with
   `k <= 1`, which moves `B/L` up, or keeps it above 1.
-* Nothing starves. With `R = weight_max / weight_min × G²`, a job that waits `t` is overtaken only by jobs that came within the
-  first `(1 - 1/R) (t + τ)` seconds of its wait; see `longest_wait_s`.
+* Nothing starves. With `R = weight_max / weight_min x G²`, a job that waits `t` is overtaken only by jobs that came within
+  the first `(1 - 1/R) (t + τ)` seconds of its wait; see `longest_wait_s`.
 * Names mean nothing: renaming centres renames the result. Equal scores share a place.
 * Capacity that no job can use appears nowhere in the formula.
 """
@@ -66,7 +66,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Score:
-    """A group's score and its three factors: `total = urgency × weight × balance`."""
+    """A group's score and its three factors: `total = urgency x weight x balance`."""
 
     total: float
     urgency: float
@@ -108,7 +108,7 @@ def order(
     """The groups in the order in which a free slot goes to them.
 
     Args:
-        groups: Waiting groups that the slot could serve, all of its resource class.
+        groups: Waiting groups that the slot could serve.
         standings: From the ledger.
         rules: The rules in force.
         provider: Whose slot it is; without one the order among foreign groups.

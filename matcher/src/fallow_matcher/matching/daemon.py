@@ -1,0 +1,78 @@
+"""`fallow hub matcher`: one cycle after the other, by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from fallow.errors import FallowError, RefusedError
+from fallow.files import private_directory
+
+log = logging.getLogger(__name__)
+
+
+class Cycle(Protocol):
+    """What is run again and again (`fallow_matcher.matching.cycle.Matcher`)."""
+
+    def cycle(self) -> object:
+        """Decide once."""
+
+
+@contextmanager
+def alone(state_dir: Path, *, wait: bool) -> Iterator[None]:
+    """Hold the lock of the one matcher that acts; the lock ends with its process, however that ends.
+
+    Args:
+        state_dir: The hub's state directory.
+        wait: Whether to wait until another matcher has ended.
+
+    Raises:
+        RefusedError: Another matcher acts, and this one shall not wait.
+    """
+    folder = private_directory(state_dir / "matching")
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if not wait:
+                raise RefusedError(
+                    "Another matcher acts for this hub.", remedy="End it first, or leave the work to it."
+                ) from None
+            log.warning("another matcher acts for this hub; waiting for its end")
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def run(matcher: Cycle, interval_s: float, stop: threading.Event) -> None:
+    """Cycle until `stop` is set. A cycle that fails changes nothing that was decided; the next one tries again."""
+    while not stop.is_set():
+        try:
+            matcher.cycle()
+        except FallowError as error:
+            log.warning("no decision: %s", error)
+        except Exception:
+            # A matcher that ends on what it did not expect would leave the queue to its last decision for ever.
+            log.exception("no decision")
+        stop.wait(interval_s)
+
+
+def until_signal(stop: threading.Event) -> None:
+    """Set `stop` on SIGTERM and SIGINT."""
+
+    def ask(number: int, _: FrameType | None) -> None:
+        log.info("ending on signal %d", number)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
