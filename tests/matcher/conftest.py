@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import getpass
+import os
+import secrets
+import shutil
+import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine
 
 from fallow.tokens import Claims, TokenError
 from fallow.tokens.scopes import parse
+from fallow_matcher.database import open_database
 from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import Services, build
 from fallow_matcher.htcondor.configure import configure
@@ -22,6 +30,7 @@ from fallow_matcher.settings import HubSettings
 ISSUER = "https://iam.example.org"
 OTHER_ISSUER = "https://other.example.org"
 GATEWAY = "https://hub.example.org:8443"
+PG_ACCOUNT = "postgres"
 
 
 def raw_settings(root: Path, **changes: Any) -> dict[str, Any]:
@@ -48,6 +57,35 @@ def raw_settings(root: Path, **changes: Any) -> dict[str, Any]:
         "storage": {"endpoint": "http://127.0.0.1:1", "bucket": "fallow", "keys_file": root / "s3.toml"},
         **changes,
     }
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Path]:
+    """The directory with the socket of a PostgreSQL server."""
+    with _server() as socket:
+        yield socket
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql_server: Path) -> str:
+    """A database of that server which has our tables."""
+    name = _new_database(postgresql_server)
+    open_database(_url(postgresql_server, name)).dispose()
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """The hub's database, empty: once SQLite, once PostgreSQL."""
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'fallow.sqlite'}"
+    else:
+        socket: Path = request.getfixturevalue("postgresql_server")
+        template: str = request.getfixturevalue("postgresql_template")
+        url = _url(socket, _new_database(socket, template))
+    engine = open_database(url)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture
@@ -165,3 +203,61 @@ def exchange(client: TestClient) -> Callable[..., Any]:
         return client.post("/v1/token", data=form | more)
 
     return send
+
+
+@contextmanager
+def _server() -> Iterator[Path]:
+    """Start PostgreSQL; gives the directory of its socket. What it stored is gone afterwards."""
+    programs = _programs()
+    folder = Path(tempfile.mkdtemp(prefix="fallow-pg-", dir="/tmp"))  # a socket's path must be short
+    try:
+        if os.geteuid() == 0:
+            shutil.chown(folder, PG_ACCOUNT)
+        data = folder / "data"
+        _pg(programs / "initdb", "-D", data, "-U", PG_ACCOUNT, "-A", "trust", "--no-sync", "-E", "UTF8")
+        options = f"-c listen_addresses= -c unix_socket_directories={folder} -c fsync=off"
+        control = (programs / "pg_ctl", "-D", data, "-w", "-t", "60")
+        _pg(*control, "-l", folder / "log", "-o", options, "start")
+        try:
+            yield folder
+        finally:
+            _pg(*control, "-m", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder)
+
+
+def _new_database(socket: Path, template: str = "template1") -> str:
+    """Make a database; its name."""
+    import psycopg
+
+    name = f"test_{secrets.token_hex(6)}"
+    with psycopg.connect(host=str(socket), user=PG_ACCOUNT, dbname=PG_ACCOUNT, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    return name
+
+
+def _url(socket: Path, name: str) -> str:
+    """The URL of a database."""
+    return f"postgresql://{PG_ACCOUNT}@/{name}?host={socket}"
+
+
+def _programs() -> Path:
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
+    if not found:
+        raise AssertionError("PostgreSQL is missing. Install it: apt-get install postgresql")
+    return found[-1].parent
+
+
+def _pg(*argv: str | Path) -> None:
+    become = ["setpriv", f"--reuid={PG_ACCOUNT}", f"--regid={PG_ACCOUNT}", "--clear-groups"]
+    line = [*(become if os.geteuid() == 0 else []), *map(str, argv)]
+    done = subprocess.run(
+        line,
+        cwd="/",
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=False,
+    )
+    assert done.returncode == 0, f"{Path(argv[0]).name} failed: {done.stdout[-2000:]}"

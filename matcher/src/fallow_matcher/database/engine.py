@@ -78,14 +78,21 @@ def open_database(url: str) -> Engine:
     try:
         if sqlite:
             _private_file(Path(str(where.database)))
-        engine = _sqlite(where) if sqlite else _postgresql(where)
-        upgrade(engine)
+        return _upgraded(_sqlite(where) if sqlite else _postgresql(where))
     except (SQLAlchemyError, OSError) as error:
         raise NotAvailableError(
             f"The database {where.render_as_string(hide_password=True)} cannot be used: {_reason(error)}.",
             remedy="Check the setting `database`, and that the database runs and lets the hub's account in.",
             retryable=True,
         ) from error
+
+
+def _upgraded(engine: Engine) -> Engine:
+    try:
+        upgrade(engine)
+    except BaseException:
+        engine.dispose()
+        raise
     return engine
 
 
