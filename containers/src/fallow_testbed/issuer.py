@@ -28,14 +28,21 @@ def launcher_account(centre: str) -> str:
     return f"launcher-{centre}"
 
 
+def admin_account(centre: str) -> str:
+    """The account (and `sub`) of the person who speaks for a centre on the rules."""
+    return f"admin-{centre}"
+
+
 def people_toml(spec: Federation) -> str:
-    """The issuer's file of people: everybody at the desk, and one robot account per centre."""
+    """The issuer's file of people: everybody at the desk, one robot account and one admin per centre."""
     lines = ['clients = ["fallow"]']
     for name, user in spec.users.items():
         groups = ["/fallow", f"/fallow/{user.centre}", *(["/production"] if user.role == "manager" else [])]
         lines += _person(name, groups, USER_SCOPES)
     for centre in spec.centres:
-        lines += _person(launcher_account(centre), ["/fallow", f"/fallow/{centre}"], ("compute.read",))
+        groups = ["/fallow", f"/fallow/{centre}"]
+        lines += _person(launcher_account(centre), groups, ("compute.read",))
+        lines += _person(admin_account(centre), [*groups, f"/fallow/{centre}/admin"], USER_SCOPES)
     return "\n".join(lines) + "\n"
 
 

@@ -25,6 +25,8 @@ from fallow.messages import (
 )
 from fallow.offers import Message, Offer, Offers
 from fallow.reports import PilotReport
+from fallow.rules.entry import Line
+from fallow.rules.messages import ApprovalBody, DocumentBody, HistoryPage, RulesReport, Simulation
 from fallow.web import PASSING, Answer, Web, for_people
 
 M = TypeVar("M", bound=Message)
@@ -149,6 +151,38 @@ class HubClient:
         url = f"{self._base}/v1/images/{quote(digest, safe=':')}"
         answer = self._web.send("PUT", url, bearer=self._token(), repeatable=True)
         return None if answer.status == 409 else _read(ImageUpload, answer)
+
+    def rules(self) -> RulesReport:
+        """The rules in force, and the proposals that centres can approve."""
+        return _read(RulesReport, self._rules("GET", ""))
+
+    def rules_history(self) -> list[Line]:
+        """The whole history of the rules, as the hub tells it: `fallow.rules.history.replay` checks it."""
+        found: list[Line] = []
+        while True:
+            page = _read(HistoryPage, self._rules("GET", f"/history?after={len(found)}"))
+            found += page.entries
+            if not page.more or not page.entries:
+                return found
+
+    def propose_rules(self, document: str) -> RulesReport:
+        """Propose rules in the name of the user's centre; the same proposed again change nothing."""
+        body = DocumentBody(document=document).model_dump_json()
+        return _read(RulesReport, self._rules("POST", "/proposals", body))
+
+    def approve_rules(self, digest: str) -> RulesReport:
+        """Approve proposed rules in the name of the user's centre; once more changes nothing."""
+        body = ApprovalBody(digest=digest).model_dump_json()
+        return _read(RulesReport, self._rules("POST", "/approvals", body))
+
+    def simulate_rules(self, document: str) -> Simulation:
+        """What rules would have done to the work that the hub's ledger has recorded."""
+        body = DocumentBody(document=document).model_dump_json()
+        return _read(Simulation, self._rules("POST", "/simulation", body))
+
+    def _rules(self, method: str, path: str, document: str | None = None) -> Answer:
+        url = f"{self._base}/v1/rules{path}"
+        return self._web.send(method, url, bearer=self._token(), document=document, repeatable=True)
 
 
 def _accepted(answer: Answer) -> Answer:

@@ -21,6 +21,20 @@ def default_text() -> str:
     return DEFAULT.read_text(encoding="utf-8")
 
 
+def read_rules(path: Path) -> str:
+    """The document in a file, found to be valid.
+
+    Raises:
+        SettingsError: The file cannot be read, or as `parse_rules`.
+    """
+    try:
+        text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"Cannot read {path}: {error}.", remedy="Name a TOML file of rules.") from error
+    parse_rules(text, source=str(path))
+    return text
+
+
 def parse_rules(text: str, *, source: str = "the rules") -> Rules:
     """Read and validate a rules document.
 

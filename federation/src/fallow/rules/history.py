@@ -97,7 +97,7 @@ def follow(state: State | None, line: Line) -> State:
         HistoryError: As `replay`.
     """
     seq = state.seq + 1 if state else 1
-    entry = _open(seq, line)
+    entry = opened(seq, line)
     expected = state.head if state else START
     if entry.seq != seq or entry.previous != expected:
         raise _broken(seq, "it does not follow the one before it; one was removed, added or moved")
@@ -109,20 +109,25 @@ def follow(state: State | None, line: Line) -> State:
     return replace(changed, seq=seq, head=line.hash, at=entry.at)
 
 
-def _broken(seq: int, what: str) -> HistoryError:
-    return HistoryError(
-        f"Entry {seq} of the history of the rules is not what was written: {what}.",
-        remedy="Compare the hub's database with a copy that a centre saved by `fallow rules history --json`.",
-    )
+def opened(seq: int, line: Line) -> Entry:
+    """The entry in a line, whose text is what was hashed.
 
-
-def _open(seq: int, line: Line) -> Entry:
+    Raises:
+        HistoryError: It is not; `seq` says in the message which line that is.
+    """
     if hash_of(line.body) != line.hash:
         raise _broken(seq, "its hash does not match its text")
     try:
         return Entry.model_validate_json(line.body)
     except ValidationError as error:
         raise _broken(seq, "its text is no entry") from error
+
+
+def _broken(seq: int, what: str) -> HistoryError:
+    return HistoryError(
+        f"Entry {seq} of the history of the rules is not what was written: {what}.",
+        remedy="Compare the hub's database with a copy that a centre saved by `fallow rules history --json`.",
+    )
 
 
 def _begin(entry: Entry, line: Line) -> State:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from pydantic import Field
 
 from fallow.messages import Digest
@@ -55,6 +57,34 @@ class HistoryPage(Message):
     entries: list[Line]
     more: bool
     """Whether there are further entries."""
+
+
+class Outcome(Message):
+    """What becomes of one centre's jobs of one resource class under given rules."""
+
+    centre: CentreName
+    resource_class: str
+    jobs: int
+    """Jobs that ran."""
+    mean_wait_s: float
+    p95_wait_s: float
+    """The wait that 95 of 100 jobs stay below."""
+    share: Optional[float] = None  # noqa: UP045 - read at run time, on Python 3.9 too
+    """Of the core-seconds (gpu-seconds) given out while anything waited, the part that its jobs got; None if nothing did."""
+    balance: float
+    """What it gave to others minus what it used of them at the end, decayed, in core-seconds (gpu-seconds)."""
+
+
+class Simulation(Message):
+    """Body of the answer to `POST /v1/rules/simulation`: the same recorded work under two sets of rules."""
+
+    load: str
+    """In words: what was simulated."""
+    version: int
+    """Of the rules in force, with which the proposal is compared."""
+    current: list[Outcome]
+    proposed: list[Outcome]
+    """The same centres and classes in the same order."""
 
 
 def report(state: State, centres: list[str], now: UtcMoment) -> RulesReport:
