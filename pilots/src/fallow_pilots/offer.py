@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from fallow.offers import Offer, OfferState, Shape
+from fallow.offers import Offer, OfferState
+from fallow.offers import Shape as OfferedShape
 from fallow_pilots.conditions import conditions_of
 from fallow_pilots.decision import Decision
 from fallow_pilots.halt import Halt
-from fallow_pilots.policy import Policy
+from fallow_pilots.policy import Policy, Shape
 from fallow_pilots.record import PilotRecord, State
 
 SHORTEST_S = 300
@@ -35,20 +36,33 @@ def offer_of(
         halt: Whether the centre is withdrawn or draining.
     """
     active = [record for record in own if record.active]
-    shape = Shape(
-        cores=policy.pilot.cores,
-        memory_mb=policy.pilot.memory_mb,
-        disk_mb=policy.pilot.disk_mb,
-        gpus=policy.pilot.gpus,
-        count=len(active) + decision.room,
-        walltime_s=max(1, (decision.walltime_s or policy.pilot.walltime_s) - policy.pilot.drain_grace_s),
-    )
     return Offer(
         centre=policy.identity.centre,
-        shapes=[shape],
+        shapes=[_shown(policy, decision, shape, active) for shape in policy.pilot.shapes],
         running_pilots=sum(record.state is State.RUNNING for record in active),
         starts=now,
         expires=now + timedelta(seconds=max(SHORTEST_S, 3 * interval_s)),
         conditions=[clause.shown() for clause in conditions_of(policy)],
         state=OfferState.OPEN if halt is None else halt.state,
     )
+
+
+def _shown(policy: Policy, decision: Decision, shape: Shape, active: Sequence[PilotRecord]) -> OfferedShape:
+    """One shape as offered; each node of a pilot brings a slot. Pilots of a shape that is no more count as the main one."""
+    sizes = {_size(other): other for other in reversed(policy.pilot.shapes)}
+    held = sum(sizes.get((record.cores, record.gpus), policy.pilot) is shape for record in active)
+    launches = [launch for launch in decision.launches if launch.lot.shape is shape]
+    longest_s = max((launch.lot.walltime_s for launch in launches), default=0) or policy.pilot.walltime_s
+    return OfferedShape(
+        cores=shape.cores,
+        memory_mb=shape.memory_mb,
+        disk_mb=shape.disk_mb,
+        gpus=shape.gpus,
+        gpu_model=shape.gpu_model or "",
+        count=(held + sum(launch.room for launch in launches)) * shape.nodes,
+        walltime_s=max(1, longest_s - policy.pilot.drain_grace_s),
+    )
+
+
+def _size(shape: Shape) -> tuple[int, int]:
+    return shape.all_cores, shape.all_gpus

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta, timezone
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -105,27 +106,35 @@ class Watch:
         if view.trouble:
             return view
         try:
-            spare = self._batch.spare(
-                count_waiting=self._policy.when.queue_below is not None,
-                partitions=self._policy.when.queue_partitions,
-                hole=self._hole(),
-            )
+            spare = self._spare()
         except BatchError as error:
             return View(view.records, None, str(error))
         self._store.saw_idle([node.name for node in spare.nodes if node.idle], self._clock())
         return View(view.records, spare, None)
 
-    def _hole(self) -> Hole | None:
-        """The question whether a pilot would start at once, where the policy makes a condition of it."""
-        shape = self._policy.pilot
+    def _spare(self) -> Spare:
+        asked = partial(
+            self._batch.spare,
+            count_waiting=self._policy.when.queue_below is not None,
+            partitions=self._policy.when.queue_partitions,
+        )
         if not self._policy.when.only_backfill:
-            return None
+            return asked()
+        longest_s, shortest_s = self._policy.pilot.walltime_s, self._policy.pilot.min_walltime_s
+        spare = replace(asked(hole=self._hole(longest_s)), startable_s=longest_s)
+        if spare.startable == 0:
+            spare = replace(asked(hole=self._hole(shortest_s)), startable_s=shortest_s)
+        return spare
+
+    def _hole(self, walltime_s: int) -> Hole:
+        """The question how many pilots would start at once."""
+        shape = self._policy.pilot
         return Hole(
             nodes=shape.nodes,
             cores=shape.cores,
             memory_mb=shape.memory_mb,
             gpus=shape.gpus,
-            walltime_s=shape.walltime_s,
+            walltime_s=walltime_s,
             most=self._policy.limits.max_pilots,
             gpu_model=shape.gpu_model,
         )

@@ -13,8 +13,10 @@ import click
 from fallow.errors import UsageError
 from fallow.offers import OfferState
 from fallow.output import show
+from fallow_pilots.caps import Lot
 from fallow_pilots.checks import run_checks
 from fallow_pilots.commands.common import as_json, chosen, open_centre, with_policy
+from fallow_pilots.conditions import conditions_of
 from fallow_pilots.halt import read_halt
 from fallow_pilots.launcher import CYCLE
 from fallow_pilots.loop import holder
@@ -47,14 +49,31 @@ def offer(policy_file: Path | None, as_json: bool) -> None:
     centre = open_centre(policy_file)
     view = centre.launcher.look()
     decision = centre.launcher.decide(view, centre.credentials.remembered(view.trouble))
-    caps = [asdict(cap) for cap in sorted(decision.caps, key=lambda cap: cap.allows)]
+    caps = [
+        {"shape": _words(launch.lot), **asdict(cap)}
+        for launch in decision.launches
+        for cap in sorted(launch.caps, key=lambda cap: cap.allows)
+    ]
     if as_json:
         document = centre.launcher.offer(view, decision, 0).model_dump(mode="json")
         limit = {"launch": decision.launch, "clause": decision.clause, "reason": decision.reason}
         click.echo(json.dumps({"offer": document, "now": limit, "caps": caps}, indent=2))
         return
-    show(caps, ["clause", "allows", "reason"], as_json=False)
-    click.echo(f"{decision.launch} pilots would start now; limited by {decision.clause}: {decision.reason}")
+    show(caps, ["shape", "clause", "allows", "reason"], as_json=False)
+    for launch in decision.launches:
+        click.echo(
+            f"{launch.count} pilots of {_words(launch.lot)} would start now; "
+            f"limited by {launch.limit.clause}: {launch.limit.reason}"
+        )
+    for clause in conditions_of(centre.policy):
+        click.echo(f"{clause.name}: {clause.sentence}")
+
+
+def _words(lot: Lot) -> str:
+    shape = lot.shape
+    gpus = f", {shape.gpus} {shape.gpu_model or ''} GPUs".replace("  ", " ") if shape.gpus else ""
+    nodes = f" on each of {shape.nodes} nodes" if shape.nodes > 1 else ""
+    return f"{shape.cores} cores, {shape.memory_mb} MB{gpus}{nodes} for {lot.walltime_s} s"
 
 
 @click.command()
