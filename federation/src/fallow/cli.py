@@ -50,7 +50,8 @@ class PartsGroup(click.Group):
 def fallow(verbose: int) -> None:
     """Work with a Fallow federation: the spare capacity of independent HPC centres as one.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 something needed is not there, 4 refused.
+    Exit codes: 0 done, 1 failed, 2 wrong usage or settings, 3 something needed is not there, 4 refused,
+    5 not done in time.
 
     Completion in bash, likewise in zsh and fish: eval "$(_FALLOW_COMPLETE=bash_source fallow)"
     """

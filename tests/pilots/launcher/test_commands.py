@@ -17,12 +17,14 @@ from fallow.errors import FallowError, RefusedError, UsageError
 from fallow_pilots.centre import Centre
 from fallow_pilots.cli import pilot
 from fallow_pilots.loop import only_one
+from fallow_pilots.stopping import StillHeldError
 from fallow_pilots.watch import utc_now
 
 if TYPE_CHECKING:
     from tests.pilots.launcher.conftest import FakeHub, FakeSlurm
 
 Fallow = Callable[..., Result]
+AWAY = "The hub does not answer. The launcher keeps to its policy; pilots join when the hub is back."
 
 
 @pytest.fixture
@@ -97,7 +99,7 @@ def test_the_status_says_how_the_centre_stands(fallow: Fallow, hub: FakeHub) -> 
     hub.away = True
     fallow("run --once")
     facts = json.loads(fallow("status --json").output)
-    assert (facts["state"], facts["running"], facts["hub"]) == ("open", 3, "The hub does not answer.")
+    assert (facts["state"], facts["running"], facts["hub"]) == ("open", 3, AWAY)
     assert "alder" in fallow("status").output
 
 
@@ -151,6 +153,83 @@ def test_some_pilots_can_be_drained_while_the_centre_stays_open(fallow: Fallow, 
     assert "1 pilots were asked to leave" in fallow("drain alder-2").output
     assert [job["state"] for job in slurm.jobs.values()] == ["RUNNING", "COMPLETED", "RUNNING"]
     assert json.loads(fallow("status --json").output)["state"] == "open"
+
+
+def test_pilots_taken_back_by_name_are_not_replaced_before_resume(fallow: Fallow, slurm: FakeSlurm) -> None:
+    fallow("run --once")
+    shown = fallow("withdraw alder-2 alder-3").output
+    assert "The capacity is free" in shown
+    fallow("run --once")
+    assert len(slurm.jobs) == 3
+    assert json.loads(fallow("status --json").output)["state"] == "open"
+    assert "Pilots were taken back by name" in fallow("offer").output
+    fallow("resume")
+    fallow("run --once")
+    assert len(slurm.jobs) == 5
+
+
+def test_a_second_withdrawal_by_name_adds_to_the_first(fallow: Fallow, slurm: FakeSlurm) -> None:
+    slurm.set(obeyed=["TERM"])
+    fallow("run --once")
+    fallow("drain alder-1")
+    fallow("withdraw --now alder-2")
+    fallow("withdraw --now alder-1")
+    fallow("run --once")
+    assert len(slurm.jobs) == 3
+
+
+def test_a_withdrawal_that_is_not_confirmed_in_time_has_an_exit_code_of_its_own(
+    fallow: Fallow, slurm: FakeSlurm
+) -> None:
+    fallow("run --once")
+    slurm.fails("scancel", code=1, complains="down\n")
+    with pytest.raises(StillHeldError, match=r"Not gone yet: alder-1") as caught:
+        fallow("withdraw --deadline 0 --patience 0")
+    assert caught.value.exit_code == 5
+    slurm.works()
+    fallow("run --once")
+    assert {job["state"] for job in slurm.jobs.values()} == {"CANCELLED"}
+
+
+def test_a_drain_may_have_a_deadline_that_the_launcher_keeps(fallow: Fallow, slurm: FakeSlurm) -> None:
+    slurm.set(obeyed=[])
+    fallow("run --once")
+    shown = fallow("drain --deadline 0").output
+    assert "3 pilots were asked to leave" in shown
+    assert "No launcher runs that would remove them at the deadline" in shown
+    rows = json.loads(fallow("list --json").output)
+    assert {(row["wish"], row["leave_by"] is not None) for row in rows} == {("drain", True)}
+    assert {job["state"] for job in slurm.jobs.values()} == {"CANCELLED"}
+
+
+def test_the_status_says_whether_a_launcher_runs(fallow: Fallow, policy_file: Path) -> None:
+    assert json.loads(fallow("status --json").output)["launcher"] == "not running"
+    with only_one(Centre(policy_file).layout.lock):
+        facts = json.loads(fallow("status --json").output)
+    assert facts["launcher"].startswith(f"process {os.getpid()} on ")
+    assert facts["hub"] == "not asked yet"
+
+
+def test_a_log_is_followed_until_the_pilot_has_ended(
+    fallow: Fallow, slurm: FakeSlurm, policy_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fallow("run --once")
+    log = Centre(policy_file).layout.log("alder-2")
+    log.write_text("first\n")
+    looks: list[float] = []
+
+    def next_second(pause_s: float) -> None:
+        looks.append(pause_s)
+        with log.open("a") as stream:
+            stream.write(f"line {len(looks)}\n")
+        if len(looks) == 3:
+            slurm.change_jobs(state="COMPLETED")
+
+    monkeypatch.setattr("fallow_pilots.commands.look.time.sleep", next_second)
+    shown = fallow("log --follow alder-2").output
+    assert shown.startswith("first\nline 1\nline 2\nline 3\nalder-2: ended")
+    with pytest.raises(UsageError, match="exclude each other"):
+        fallow("log --follow --json alder-2")
 
 
 def test_draining_all_stops_launches(fallow: Fallow, slurm: FakeSlurm) -> None:

@@ -15,7 +15,7 @@ import pytest
 import fallow_pilots
 from fallow_pilots.loop import AlreadyRunningError, only_one
 from fallow_pilots.reconcile import ABSENT_S
-from fallow_pilots.record import State
+from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.store import Store
 from fallow_pilots.watch import KEPT
 
@@ -88,7 +88,7 @@ def test_a_kill_between_intent_and_submission_costs_nothing_but_a_while(
     centre: TestCentre,
 ) -> None:
     centre.slurm.set(nodes=3)
-    assert centre.store.intend(centre.now, 4, 0, 3600) is not None
+    assert centre.store.intend(PilotRecord("", State.INTENT, 4, 0, 3600, centre.now)) is not None
     assert centre.launcher.cycle(60).launched == 2
     centre.wait(ABSENT_S)
     assert centre.launcher.cycle(60).launched == 1

@@ -12,11 +12,14 @@ import pytest
 
 from fallow.messages import SCOPE_PILOT
 from fallow.offers import OfferState
+from fallow.reports import PilotReport
 from fallow_pilots.halt import Halt, set_halt
-from fallow_pilots.launcher import KEPT, Report
+from fallow_pilots.launcher import Report
+from fallow_pilots.order import Wish
 from fallow_pilots.reconcile import ABSENT_S
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.spec import PilotSpec
+from fallow_pilots.watch import KEPT
 
 if TYPE_CHECKING:
     from tests.pilots.launcher.conftest import TestCentre
@@ -125,6 +128,43 @@ def test_an_outcome_ends_a_pilot_that_the_queue_has_forgotten(centre: TestCentre
     centre.launcher.look()
     assert [record.code for record in records(centre)] == [None, 200, None]
     assert states(centre) == ["queued", "ended", "queued"]
+
+
+def reports(centre: TestCentre, pilot: str, code: int | None) -> None:
+    """Let the hub have a pilot's report."""
+    centre.hub.reports[pilot] = PilotReport(
+        pilot=pilot, centre="alder", written=centre.now, started=centre.now, code=code,
+        ended=centre.now if code else None, reason="The node is broken.",
+    )  # fmt: skip
+
+
+def test_an_outcome_that_came_by_the_hub_counts_as_well(centre: TestCentre) -> None:
+    cycle(centre)
+    centre.slurm.change_jobs(state="FAILED", purged=True)
+    reports(centre, "alder-1", 500)
+    reports(centre, "alder-2", None)
+    cycle(centre)
+    cycle(centre)
+    found = {record.pilot: record for record in records(centre)}
+    assert (found["alder-1"].state, found["alder-1"].code) == (State.ENDED, 500)
+    assert (found["alder-2"].state, found["alder-2"].code) == (State.QUEUED, None)
+
+
+def test_what_a_pilot_left_here_outweighs_what_the_hub_says(centre: TestCentre) -> None:
+    cycle(centre)
+    centre.slurm.change_jobs(state="COMPLETED")
+    reports(centre, "alder-1", 500)
+    centre.leaves("alder-1", 200)
+    cycle(centre)
+    assert {record.pilot: record.code for record in records(centre)}["alder-1"] == 200
+
+
+def test_nothing_that_the_hub_says_ends_a_pilot_that_is_here(centre: TestCentre) -> None:
+    cycle(centre)
+    for pilot in ("alder-1", "alder-2", "alder-3"):
+        reports(centre, pilot, 500)
+    cycle(centre)
+    assert {(record.state, record.code) for record in records(centre)} == {(State.RUNNING, None)}
 
 
 def test_an_outcome_that_makes_no_sense_counts_as_none(centre: TestCentre) -> None:
@@ -256,13 +296,13 @@ def test_the_offer_says_what_pilots_hold_and_expires(make_centre: Callable[..., 
     offer = centre.hub.published[-1]
     assert (offer.centre, offer.shapes[0].cores, offer.shapes[0].count) == ("alder", 4, 3)
     assert offer.expires - offer.starts == timedelta(seconds=300)
-    assert [condition.sentence for condition in offer.conditions] == ["Work types: test."]
+    assert [condition.sentence for condition in offer.conditions] == ["Only jobs of the work types test."]
     cycle(centre)
     assert (centre.hub.published[-1].running_pilots, centre.hub.published[-1].shapes[0].count) == (1, 3)
 
 
 def test_the_offer_of_a_withdrawn_centre_says_so(centre: TestCentre) -> None:
-    set_halt(centre.store, Halt(OfferState.WITHDRAWN, centre.now))
+    set_halt(centre.store, Halt(Wish.WITHDRAW, centre.now))
     assert cycle(centre).launched == 0
     assert (centre.hub.published[-1].state, centre.hub.published[-1].shapes[0].count) == (
         OfferState.WITHDRAWN,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,15 @@ import pytest
 from fallow.errors import NotAvailableError
 from fallow.offers import OfferState
 from fallow_pilots.halt import Halt, read_halt, set_halt
+from fallow_pilots.order import Wish
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.store import Store
 
 NOW = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=30)
+SOON = NOW + timedelta(minutes=1)
+LATER = NOW + timedelta(minutes=9)
+PLANNED = PilotRecord("", State.INTENT, 4, 1, 3600, NOW, nodes=2)
 
 
 @pytest.fixture
@@ -24,7 +29,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def intended(store: Store) -> PilotRecord:
-    record = store.intend(NOW, 4, 1, 3600)
+    record = store.intend(PLANNED)
     assert record is not None
     return record
 
@@ -36,18 +41,30 @@ def test_an_intent_is_remembered_before_anything_else_happens(store: Store, tmp_
 
 
 def test_nothing_is_intended_once_the_centre_is_halted(store: Store, tmp_path: Path) -> None:
-    set_halt(Store(tmp_path / "store", "alder"), Halt(OfferState.WITHDRAWN, NOW))
-    assert store.intend(NOW, 4, 1, 3600) is None
+    set_halt(Store(tmp_path / "store", "alder"), Halt(Wish.WITHDRAW, NOW))
+    assert store.intend(PLANNED) is None
     set_halt(store, None)
-    assert store.intend(NOW, 4, 1, 3600) is not None
+    assert store.intend(PLANNED) is not None
 
 
-def test_a_halt_is_read_as_it_was_set(store: Store) -> None:
+def test_no_more_is_intended_than_the_pilots_that_were_not_taken_back(store: Store) -> None:
+    set_halt(store, Halt(Wish.WITHDRAW, NOW, ceiling=2))
+    assert [store.intend(PLANNED) is None for _ in range(3)] == [False, False, True]
+
+
+@pytest.mark.parametrize("halt", [Halt(Wish.DRAIN, NOW), Halt(Wish.WITHDRAW, NOW, SOON, ceiling=3)])
+def test_a_halt_is_read_as_it_was_set(store: Store, halt: Halt) -> None:
     assert read_halt(store) is None
-    halt = Halt(OfferState.DRAINING, NOW)
     set_halt(store, halt)
     assert read_halt(store) == halt
-    assert halt.sentence == "The centre is draining since 2026-03-02 12:00:00 UTC."
+
+
+def test_a_halt_says_what_it_means() -> None:
+    assert Halt(Wish.DRAIN, NOW).sentence == "The centre is draining since 2026-03-02 12:00:00 UTC."
+    assert Halt(Wish.WITHDRAW, NOW, ceiling=3).sentence == (
+        "Pilots were taken back by name at 2026-03-02 12:00:00 UTC: 3 may be here until `fallow pilot resume`."
+    )
+    assert Halt(Wish.WITHDRAW, NOW, ceiling=3).state is OfferState.OPEN
 
 
 def test_all_of_a_record_comes_back(store: Store) -> None:
@@ -61,7 +78,6 @@ def test_all_of_a_record_comes_back(store: Store) -> None:
         absent_since=NOW,
         code=200,
         reason="Work done.",
-        asked_to_stop=NOW,
         busy_core_s=5,
         jobs_run=2,
     )
@@ -85,11 +101,30 @@ def test_a_lost_pilot_may_return(store: Store) -> None:
     assert store.records(LONG_AGO) == [back]
 
 
-def test_what_one_process_asked_is_not_undone_by_anothers_news(store: Store) -> None:
+def test_an_order_is_not_undone_by_anothers_news(store: Store) -> None:
     record = intended(store)
-    store.update([replace(record, asked_to_stop=NOW)])
+    (ordered,) = store.order([record.pilot], Wish.WITHDRAW, NOW, SOON)
     store.update([replace(record, state=State.RUNNING, started=NOW)])
-    assert store.records(LONG_AGO)[0].asked_to_stop == NOW
+    assert store.records(LONG_AGO) == [replace(ordered, state=State.RUNNING, started=NOW)]
+    assert (ordered.asked_to_stop, ordered.wish, ordered.leave_by) == (NOW, Wish.WITHDRAW, SOON)
+
+
+def test_an_order_only_grows_firmer(store: Store) -> None:
+    pilot = intended(store).pilot
+    store.order([pilot], Wish.DRAIN, NOW, None)
+    store.order([pilot], Wish.WITHDRAW, SOON, LATER)
+    store.order([pilot], Wish.DRAIN, LATER, None)
+    (last,) = store.order([pilot], Wish.WITHDRAW, LATER, SOON)
+    assert (last.asked_to_stop, last.wish, last.leave_by) == (NOW, Wish.WITHDRAW, SOON)
+    assert store.order(["alder-99"], Wish.DRAIN, NOW, None) == []
+
+
+def test_a_state_that_cannot_be_written_is_said_in_a_sentence(store: Store, tmp_path: Path) -> None:
+    other = sqlite3.connect(tmp_path / "store", isolation_level=None)
+    other.execute("DROP TABLE pilots")
+    with pytest.raises(NotAvailableError, match=r"Cannot write the launcher's state: no such table"):
+        store.intend(PLANNED)
+    other.close()
 
 
 def test_old_pilots_are_forgotten_and_their_serials_not_used_again(store: Store) -> None:
