@@ -36,6 +36,8 @@ class PilotSpec(Settings):
     """The centre's HTCondor IDTOKEN, 0600; the launcher replaces it before it expires, so read it again."""
     outcome_file: Path
     """Where the pilot writes its `Outcome`, one line of JSON, before it ends."""
+    findings_file: Optional[Path] = None
+    """Set where only the node check is wanted: it writes its findings there as JSON, and the pilot ends."""
     cores: int = Field(ge=1)
     """Cores of the allocation."""
     memory_mb: int = Field(ge=1)
