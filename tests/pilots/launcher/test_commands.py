@@ -225,7 +225,7 @@ def test_a_log_is_followed_until_the_pilot_has_ended(
         if len(looks) == 3:
             slurm.change_jobs(state="COMPLETED")
 
-    monkeypatch.setattr("fallow_pilots.commands.look.time.sleep", next_second)
+    monkeypatch.setattr("fallow_pilots.commands.look.sleep", next_second)
     shown = fallow("log --follow alder-2").output
     assert shown.startswith("first\nline 1\nline 2\nline 3\nalder-2: ended")
     with pytest.raises(UsageError, match="exclude each other"):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import click
@@ -166,7 +166,7 @@ def log_of(name: str, follow: bool, policy_file: Path | None, as_json: bool) -> 
         return
     click.echo(text, nl=not text.endswith("\n"))
     while follow and record.active:
-        time.sleep(FOLLOW_S)
+        sleep(FOLLOW_S)
         centre.launcher.watch.pilots()
         record = chosen(centre, [name])[0]
         more, end = _since(path, end)
