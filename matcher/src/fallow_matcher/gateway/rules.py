@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
+from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query, Request
 from fastapi.responses import JSONResponse
 
 from fallow.errors import SettingsError
+from fallow.rules import parse_rules
 from fallow.rules.entry import Voice
 from fallow.rules.history import HistoryError
-from fallow.rules.messages import ApprovalBody, DocumentBody, HistoryPage, RulesReport, report
+from fallow.rules.messages import ApprovalBody, DocumentBody, HistoryPage, RulesReport, Simulation, report
 from fallow_matcher import rules
-from fallow_matcher.gateway.access import Access, CentresAdmin, Member, User
+from fallow_matcher.gateway.access import Access, CentresAdmin, Member, User, UserWho
 from fallow_matcher.gateway.errors import GatewayError, answer
 from fallow_matcher.gateway.services import Services
+from fallow_matcher.simulation.apart import compare
+from fallow_matcher.simulation.recorded import described, recorded
 
 _MEMBER = Depends(Access(Member()))
 _ADMIN = Access(CentresAdmin())
+_USER = Access(UserWho("query"))
 _STATUS = {
     "invalid_request": 422,
     "forbidden": 403,
@@ -29,6 +34,9 @@ _STATUS = {
 }
 
 logger = logging.getLogger(__name__)
+
+_simulating = Lock()
+"""Held while a simulation runs: one takes a processor."""
 
 PAGE_ENTRIES = 200
 PAGE_CHARACTERS = 1024 * 1024
@@ -89,6 +97,28 @@ def post_approval(hub: Hub, wanted: ApprovalBody, caller: Admin) -> RulesReport:
     return report(state, centres, now)
 
 
+def post_simulation(hub: Hub, wanted: DocumentBody, caller: Annotated[User, Depends(_USER)]) -> Simulation:
+    """What proposed rules would have done to the work that the ledger has recorded, beside those in force."""
+    try:
+        parse_rules(wanted.document, source="the proposal")
+    except SettingsError as error:
+        raise GatewayError(422, "invalid_request", error.what) from error
+    if not _simulating.acquire(blocking=False):
+        raise GatewayError(429, "too_many_requests", "Another simulation runs.", retry_after_s=10)
+    try:
+        state = rules.current(hub.database)
+        workload = recorded(hub.database)
+        if not workload.jobs:
+            raise GatewayError(404, "not_found", "The ledger has recorded no job that ran to its end.")
+        current, proposed = compare(workload, state.document, wanted.document)
+    finally:
+        _simulating.release()
+    hub.audit.write(
+        "rules_simulated", iss=caller.iss, sub=caller.sub, jti=caller.jti, jobs=len(workload.jobs)
+    )
+    return Simulation(load=described(workload), version=state.version, current=current, proposed=proposed)
+
+
 def _voice(caller: User) -> Voice:
     return Voice(centre=caller.centre, iss=caller.iss, sub=caller.sub, jti=caller.jti)
 
@@ -99,6 +129,7 @@ def install(app: FastAPI) -> None:
     app.get("/v1/rules/history", dependencies=[_MEMBER])(get_history)
     app.post("/v1/rules/proposals")(post_proposal)
     app.post("/v1/rules/approvals")(post_approval)
+    app.post("/v1/rules/simulation")(post_simulation)
 
     @app.exception_handler(HistoryError)
     async def _tampered(_: Request, error: HistoryError) -> JSONResponse:

@@ -1,0 +1,46 @@
+"""A simulation in a process of its own: it cannot hold up the gateway, and ends when its time is spent."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+
+from fallow.errors import NotAvailableError
+from fallow.rules.messages import Outcome
+from fallow_matcher.simulation.compare import under
+from fallow_matcher.simulation.workload import Workload
+
+CPU_S = 15
+"""Processor time that one simulation may take; clients wait 20 s for an answer."""
+MEMORY_BYTES = 2 * 1024**3
+
+
+def compare(workload: Workload, *documents: str) -> list[list[Outcome]]:
+    """What becomes of the same work under each of the documents.
+
+    Raises:
+        NotAvailableError: It took too much time or memory.
+    """
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_be_modest) as pool:
+        try:
+            return pool.submit(_under_each, workload, documents).result()
+        except (BrokenProcessPool, MemoryError) as error:
+            raise NotAvailableError(
+                f"The simulation of {len(workload.jobs)} jobs took more than {CPU_S} s or {MEMORY_BYTES // 2**20} MB.",
+                remedy="Simulate a trace with `fallow simulate` on a machine of your own.",
+            ) from error
+
+
+def _under_each(workload: Workload, documents: tuple[str, ...]) -> list[list[Outcome]]:
+    return [under(document, workload) for document in documents]
+
+
+def _be_modest() -> None:
+    os.nice(10)
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -1,0 +1,75 @@
+"""The balances in a simulation: charged and settled by the same terms as the ledger's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from math import log
+
+from fallow.rules import Rules
+from fallow_matcher.simulation.workload import Job
+
+
+@dataclass(slots=True)
+class Account:
+    """One centre in one resource class; a `Standing` for the policy."""
+
+    balance: float = 0.0
+    contributed: float = 0.0
+    credit_line: float = 0.0
+    at_s: float = 0.0
+
+
+class Books(Mapping[tuple[str, str], Account]):
+    """Standings by centre and resource class, as they are at `now_s`.
+
+    Args:
+        rules: Half-life, credit line and benchmark factors.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.now_s = 0.0
+        self._half_life_s = rules.half_life_s
+        # What comes in steadily adds up to rate x half-life / ln 2; the credit line is a share of rate x half-life.
+        self._credit = rules.credit_line * log(2)
+        self._factor = rules.benchmark_factor
+        self._accounts: dict[tuple[str, str], Account] = {}
+
+    def __getitem__(self, key: tuple[str, str]) -> Account:
+        account = self._accounts[key]
+        if account.at_s != self.now_s:
+            kept = 2 ** ((account.at_s - self.now_s) / self._half_life_s)
+            account.balance *= kept
+            account.contributed *= kept
+            account.credit_line *= kept
+            account.at_s = self.now_s
+        return account
+
+    def __iter__(self) -> Iterator[tuple[str, str]]:
+        return iter(self._accounts)
+
+    def __len__(self) -> int:
+        return len(self._accounts)
+
+    def charge(self, job: Job, provider: str) -> None:
+        """A job starts at `provider`: its centre owes what it asked for."""
+        if provider != job.centre:
+            self._move(job, provider, job.units * job.requested_s * self._factor(provider))
+
+    def settle(self, job: Job, provider: str) -> None:
+        """A job that ran for `wall_s` ends now: what it asked for is replaced by what it used."""
+        if provider == job.centre:
+            return
+        rate = job.units * self._factor(provider)
+        used = rate * min(job.wall_s, job.requested_s)
+        self._move(job, provider, used - rate * job.requested_s * 2 ** (-job.wall_s / self._half_life_s))
+        giver = self[provider, job.resource_class]
+        giver.contributed += used
+        giver.credit_line = self._credit * giver.contributed
+
+    def _move(self, job: Job, provider: str, value: float) -> None:
+        for centre, amount in ((provider, value), (job.centre, -value)):
+            key = (centre, job.resource_class)
+            if key not in self._accounts:
+                self._accounts[key] = Account(at_s=self.now_s)
+            self[key].balance += amount
