@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,6 +18,9 @@ from fallow_pilots.centre import Centre
 from fallow_pilots.policy import Policy
 from fallow_pilots.prepare import node_command
 
+LEAST_STATE_MB = 100
+"""Free space for the launcher's memory and the pilots' logs."""
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -28,8 +32,13 @@ class Finding:
     remedy: str = ""
 
 
-def run_checks(policy_file: Path) -> list[Finding]:
-    """Look at everything that can be looked at; what depends on something unfit is left out."""
+def run_checks(policy_file: Path, node_wait_s: float | None) -> list[Finding]:
+    """Look at everything that can be looked at; what depends on something unfit is left out.
+
+    Args:
+        policy_file: The centre's policy.
+        node_wait_s: How long a node may take for its check; None: no node is checked.
+    """
     found: list[Finding] = []
     centres: list[Centre] = []
 
@@ -40,12 +49,16 @@ def run_checks(policy_file: Path) -> list[Finding]:
     found.append(_tried("policy", opened))
     for centre in centres:
         found += _of_centre(centre)
+        fit = {finding.check for finding in found if finding.fit}
+        if node_wait_s is not None and {"node command", "batch system", "hub"} <= fit:
+            found += _nodes(centre, node_wait_s)
         centre.store.close()
     return found
 
 
 def _of_centre(centre: Centre) -> Iterator[Finding]:
     policy = centre.policy
+    yield _tried("host", lambda: _host(centre))
     yield _tried("node command", lambda: _node_command(centre))
     missing = [program for program in centre.batch.programs if shutil.which(program) is None]
     yield Finding(
@@ -62,6 +75,34 @@ def _of_centre(centre: Centre) -> Iterator[Finding]:
     yield hub
     if token.fit and hub.fit:
         yield _tried("token exchange", lambda: _exchange(centre))
+
+
+def _nodes(centre: Centre, wait_s: float) -> Iterator[Finding]:
+    from fallow_pilots.nodecheck import check_node
+
+    federation = centre.hub.federation()
+    for shape in centre.policy.pilot.shapes:
+        size = f"{shape.cores} cores" + (f", {shape.gpus} GPUs" if shape.gpus else "")
+        try:
+            node, seen = check_node(centre, federation, shape, wait_s)
+        except FallowError as error:
+            yield Finding(f"node for {size}", False, error.what, error.remedy)
+            continue
+        for one in seen:
+            remedy = (
+                "" if one.good else "Mend the node, or keep pilots off it (batch.features, batch.options)."
+            )
+            yield Finding(f"node {node}: {one.check}", one.good, one.words, remedy)
+
+
+def _host(centre: Centre) -> str:
+    free_mb = shutil.disk_usage(centre.layout.root).free >> 20
+    if free_mb < LEAST_STATE_MB:
+        raise NotAvailableError(
+            f"{free_mb} MB are free at {centre.layout.root}.", remedy="Free some, or name another state_dir."
+        )
+    version = ".".join(map(str, sys.version_info[:3]))
+    return f"Python {version}; {centre.layout.root} is private to this user, {free_mb} MB are free."
 
 
 def _tried(check: str, look: Callable[[], str]) -> Finding:

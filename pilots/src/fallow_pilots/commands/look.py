@@ -31,10 +31,20 @@ FOLLOW_S = 1.0
 
 @click.command()
 @with_policy
+@click.option(
+    "--node/--no-node", "node", default=True, help="Have a node checked by a short job, or leave it out."
+)
+@click.option(
+    "--wait-s",
+    type=click.FloatRange(min=1),
+    default=120.0,
+    show_default=True,
+    help="How long that job may take, for each shape of pilots.",
+)
 @as_json
-def check(policy_file: Path | None, as_json: bool) -> None:
-    """Say whether host, policy, token, hub and batch system are fit, and what to do where they are not."""
-    findings = run_checks(policy_path(policy_file))
+def check(policy_file: Path | None, node: bool, wait_s: float, as_json: bool) -> None:
+    """Say whether host, policy, token, hub, batch system and a node are fit, and what to do where they are not."""
+    findings = run_checks(policy_path(policy_file), wait_s if node else None)
     rows = [asdict(finding) for finding in findings]
     show(rows, ["check", "fit", "finding", "remedy"], as_json=as_json)
     if not all(finding.fit for finding in findings):
