@@ -1,0 +1,79 @@
+"""What a job asks for, in numbers, read from its ad; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a job asks of a slot; None where the job's own expression has no value."""
+
+    cores: float | None
+    memory_mb: float | None
+    disk_kb: float | None
+    gpus: float
+    walltime_s: float | None
+
+    def words(self) -> str:
+        """The demand as people say it."""
+        parts = [f"{number(self.cores)} cores", f"{memory(self.memory_mb)} of memory"]
+        if self.gpus:
+            parts.append(f"{number(self.gpus)} GPUs")
+        if self.disk_kb is not None:
+            parts.append(f"{memory(self.disk_kb / 1024)} of scratch")
+        return f"{', '.join(parts)}, for {time(self.walltime_s)}"
+
+
+def demand_of(job: Any) -> Demand:
+    """The demand of a job ad."""
+    return Demand(
+        cores=_value(job, "RequestCpus"),
+        memory_mb=_value(job, "RequestMemory"),
+        disk_kb=_value(job, "RequestDisk"),
+        gpus=_value(job, "RequestGPUs") or 0,
+        walltime_s=_value(job, "FallowWalltime"),
+    )
+
+
+def number_of(ad: Mapping[str, Any], name: str) -> float | None:
+    """A number in an ad, None where there is none."""
+    value = ad.get(name)
+    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+def memory(size_mb: float | None) -> str:
+    """An amount of memory or scratch as people say it."""
+    if size_mb is None:
+        return "an unknown amount"
+    if size_mb >= 1024:
+        return f"{number(size_mb / 1024)} GB"
+    return f"{number(size_mb)} MB"
+
+
+def time(seconds: float | None) -> str:
+    """A length of time as people say it, exact enough to ask for it."""
+    if seconds is None:
+        return "an unknown time"
+    for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{number(seconds / length)} {unit}"
+    return f"{number(seconds)} s"
+
+
+def number(value: float | None) -> str:
+    """A number with a digit after the point where that matters."""
+    if value is None:
+        return "an unknown number of"
+    return f"{value:.0f}" if abs(value - round(value)) < 0.05 else f"{value:.1f}"
+
+
+def _value(job: Any, name: str) -> float | None:
+    import classad2
+
+    value = job.eval(name) if name in job else None
+    if isinstance(value, (classad2.Value, bool)) or not isinstance(value, (int, float)):
+        return None
+    return float(value)
