@@ -49,7 +49,7 @@ class PilotShape(Shape):
     walltime_s: int = Field(default=6 * 3600, ge=120)
     """Longest life of a pilot; shorter when a window closes earlier."""
     min_walltime_s: int = Field(default=600, ge=60)
-    """No pilot is started when the window closes sooner than this."""
+    """No pilot is started for less: when a window closes, maintenance begins or a backfill hole ends sooner."""
     idle_exit_s: int = Field(default=300, ge=5)
     """A pilot without work leaves after this time."""
     drain_grace_s: int = Field(default=120, ge=5)
