@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from fallow_pilots.batch.fork import Fork
+from fallow_pilots.batch.htcondor import HTCondor
 from fallow_pilots.batch.model import BatchSystem
+from fallow_pilots.batch.pbs import PBS
 from fallow_pilots.batch.slurm import Slurm
 from fallow_pilots.policy import Batch
 
@@ -17,4 +19,8 @@ def open_batch(settings: Batch, prefix: str) -> BatchSystem:
     """
     if settings.system == "fork":
         return Fork(prefix)
+    if settings.system == "pbs":
+        return PBS(settings, prefix)
+    if settings.system == "htcondor":
+        return HTCondor(settings, prefix)
     return Slurm(settings, prefix)

@@ -60,3 +60,13 @@ def run(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S, errors_too: bool =
         raise BatchError(f"{argv[0]} failed with exit code {done.returncode}: {said[-1][:300]}")
     said_all = done.stdout + done.stderr if errors_too else done.stdout
     return said_all.decode(errors="replace")
+
+
+def tell(argv: Sequence[str], native_ids: Sequence[str]) -> None:
+    """Run `argv` for jobs that may have ended meanwhile: a failure is noted, and the next look shows what came of it."""
+    if not native_ids:
+        return
+    try:
+        run([*argv, *native_ids])
+    except BatchError as error:
+        log.info("perhaps a job has ended meanwhile: %s", error)
