@@ -14,6 +14,11 @@ ACCOUNT = "pilot"
 POLICY = "/home/pilot/policy.toml"
 STATE = "/home/pilot/state"
 CYCLE_S = 2
+BATCH: dict[str, dict[str, object]] = {
+    "slurm": {"system": "slurm", "partition": "spare"},
+    "htcondor": {"system": "htcondor"},
+}
+"""The policy's table on each batch system."""
 
 
 def policy_toml(name: str, declared: Centre) -> str:
@@ -26,7 +31,7 @@ def policy_toml(name: str, declared: Centre) -> str:
             "ca_file": "/home/pilot/ca.pem",
             "token_file": "/home/pilot/launcher.token",
         },
-        "batch": {"system": "slurm", "partition": "spare"},
+        "batch": BATCH[declared.batch],
         "pilot": {
             "cores": give.cores,
             "memory_mb": give.memory_mb,

@@ -70,12 +70,14 @@ def start_munge(host: Host) -> None:
 
 def start_controller(login: Host) -> None:
     """Start slurmctld."""
+    start_munge(login)
     login.run(["install", "-d", "/var/spool/slurmctld"])
     login.run(["slurmctld"])
 
 
 def start_node(node: Host) -> None:
     """Start slurmd."""
+    start_munge(node)
     node.run(["install", "-d", "/var/spool/slurmd"])
     node.run(["slurmd"])
 

@@ -33,14 +33,16 @@ class PilotPolicy(Settings):
 
 
 class Centre(Settings):
-    """One centre: a login host that runs its Slurm, and compute nodes that share `/home` with it."""
+    """One centre: a login host that runs its batch system, and compute nodes that share `/home` with it."""
 
+    batch: Literal["slurm", "htcondor"] = "slurm"
+    """The centre's batch system."""
     nodes: int = Field(default=1, ge=1, le=9)
     """Compute nodes, each a host of its own, named `<centre>-1`, `<centre>-2`, …"""
     cores: int = Field(default=4, ge=1, le=256)
-    """Cores that each node declares to Slurm; more than the machine has is allowed."""
+    """Cores that each node declares to the batch system; more than the machine has is allowed."""
     memory_mb: int = Field(default=6000, ge=512)
-    """Memory that each node declares to Slurm."""
+    """Memory that each node declares to the batch system."""
     outbound: bool = True
     """Whether compute nodes reach anything but their login host."""
     scratch_mb: int = Field(default=0, ge=0)

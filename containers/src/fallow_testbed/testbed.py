@@ -15,7 +15,7 @@ from typing import Any
 
 from fallow.errors import FallowError, NotAvailableError, UsageError
 from fallow.settings import load
-from fallow_testbed import centre, files, hub, network, people, slurm
+from fallow_testbed import centre, files, hub, network, people, pool, slurm
 from fallow_testbed.host import Host, holders, kill_holders
 from fallow_testbed.layout import CENTRE_ACCOUNTS, HUB_ACCOUNTS, Layout
 from fallow_testbed.progress import Progress
@@ -29,6 +29,9 @@ PROGRAMS = {
     "setpriv": "util-linux",
 }
 """Programs of the machine that a testbed needs, with the Debian package of each."""
+
+SYSTEMS = {"slurm": slurm, "htcondor": pool}
+"""The batch systems that a centre can have."""
 
 
 def state_directory(name: str) -> Path:
@@ -134,10 +137,10 @@ class Testbed:
                 network.plug_in(
                     hosts["switch"], hosts[name], address, addresses[centre_name] if closed else None
                 )
-        with progress.step("start the hub (S3, issuer, HTCondor, gateway) and Slurm at every centre"):
+        with progress.step("start the hub (S3, issuer, HTCondor, gateway) and every centre's batch system"):
             _parallel(
                 lambda start: start(),
-                [lambda: hub.start(layout), *(_slurm(layout, name) for name in spec.centres)],
+                [lambda: hub.start(layout), *(_batch_system(layout, name) for name in spec.centres)],
             )
         people.prepare(layout)
         with progress.step("start the launcher of every centre"):
@@ -157,7 +160,7 @@ class Testbed:
             for host in layout.centre_hosts(name):
                 files.add_accounts(host, CENTRE_ACCOUNTS)
                 files.make_scratch(host)
-                slurm.prepare(host, name, declared, key)
+                SYSTEMS[declared.batch].prepare(host, name, declared, key)
 
     def _kill(self) -> None:
         kill_holders([pid for pids in holders(self.directory / "hosts").values() for pid in pids])
@@ -202,15 +205,14 @@ def check_machine() -> None:
             )
 
 
-def _slurm(layout: Layout, name: str) -> Callable[[], None]:
+def _batch_system(layout: Layout, name: str) -> Callable[[], None]:
     def start() -> None:
         declared = layout.spec.centres[name]
-        for host in layout.centre_hosts(name):
-            slurm.start_munge(host)
-        slurm.start_controller(layout.login(name))
+        system = SYSTEMS[declared.batch]
+        system.start_controller(layout.login(name))
         for node in layout.nodes(name):
-            slurm.start_node(node)
-        slurm.wait_for_nodes(layout.login(name), declared)
+            system.start_node(node)
+        system.wait_for_nodes(layout.login(name), declared)
 
     return start
 
