@@ -4,11 +4,14 @@ import importlib.util
 import io
 import json
 import os
+import shlex
 import stat
 import subprocess
 import sys
 import tarfile
 import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -206,3 +209,76 @@ def an_archive(name: str) -> bytes:
         member.size = 7
         tar.addfile(member, io.BytesIO(b"content"))
     return archive.getvalue()
+
+
+LATER = {
+    "Version": 1,
+    "AccessKeyId": "later",
+    "SecretAccessKey": "later-secret",
+    "Expiration": "2999-01-01T00:00:00+00:00",
+}
+RENEWAL = {"bucket": "users", "key": "alice/w/.fallow/access/run.json"}
+
+
+def ends_in(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[float], Path]:
+    """Writes credentials that end in some seconds; later ones are in the storage."""
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+
+    def write(seconds: float) -> Path:
+        path = tmp_path / "access.json"
+        access = {**LATER, "AccessKeyId": "first", "Expiration": ends_in(seconds), "renewal": RENEWAL}
+        path.write_text(json.dumps(access))
+        return path
+
+    return write
+
+
+@mock_aws
+def test_credentials_that_end_soon_give_way_to_later_ones(
+    script: ModuleType, given: Callable[[float], Path]
+) -> None:
+    import boto3
+
+    store = boto3.client("s3")
+    store.create_bucket(Bucket="users")
+    store.put_object(Bucket="users", Key=RENEWAL["key"], Body=json.dumps(LATER))
+    path = given(600)
+    assert script.credentials(path) == LATER
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    store.delete_object(Bucket="users", Key=RENEWAL["key"])
+    assert script.credentials(path) == LATER, "the later ones are kept"
+
+
+@mock_aws
+def test_present_credentials_are_given_where_there_are_no_later_ones(
+    script: ModuleType, given: Callable[[float], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script.credentials(given(600))["AccessKeyId"] == "first"
+    captured = capsys.readouterr()
+    assert "no later credentials" in captured.err
+    assert captured.out == ""
+
+
+def test_credentials_with_time_left_are_given_without_asking(
+    script: ModuleType, given: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "latest", lambda *_: pytest.fail("asked"))
+    assert script.credentials(given(7200))["AccessKeyId"] == "first"
+
+
+def test_the_job_answers_aws_clients_itself(node: Node) -> None:
+    access = json.dumps({**LATER, "renewal": None})
+    files = {
+        "aws/config": "[default]\ncredential_process = @credential_process@\n",
+        "aws/access.json": access,
+    }
+    node.run(files=files)
+    config = (node.sandbox / "work" / ".fallow" / "aws" / "config").read_text()
+    command = shlex.split(config.partition("= ")[2])
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == LATER

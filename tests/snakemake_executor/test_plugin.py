@@ -17,6 +17,7 @@ def test_snakemake_finds_the_plugin_and_its_settings_are_fit_for_a_catalogue() -
         "work_type",
         "centre",
         "requirements",
+        "storage",
         "resubmissions",
     }
     assert all(item["help"] for item in described)

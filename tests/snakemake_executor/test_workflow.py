@@ -29,7 +29,7 @@ class Hub(HubClient):
         super().__init__(settings, token=lambda: pytest.fail("no token is needed"))
         self.access = access
 
-    def storage(self) -> StorageAccess:
+    def storage(self, below: str = "") -> StorageAccess:
         return self.access
 
     def image_upload(self, digest: str) -> ImageUpload | None:
@@ -54,10 +54,12 @@ def workflow(
         expires=expires,
     )  # fmt: skip
 
-    def connect(cls: Any, chosen: Any, *, prefix: str | None, own_keys: bool) -> Federated:
+    def connect(cls: Any, chosen: Any, *, run: str, prefix: str | None, own_keys: bool) -> Federated:
         defaults = {"work_type": None, "centre": None, "requirements": None}
         client = ClientSettings(hub="https://hub.example.org")
-        return Federated(Hub(client, storage), queue, client, defaults, own_keys, prefix, image=DIGEST)
+        return Federated(
+            Hub(client, storage), queue, client, defaults, own_keys, prefix, image=DIGEST, run=run
+        )
 
     monkeypatch.setattr(Federated, "connect", classmethod(connect))
     for name, value in {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Callable, TypeVar
@@ -135,9 +136,14 @@ class HubClient:
         url = f"{self._base}/v1/capacity/history?since_s={since_s}"
         return _read(CapacityHistory, self._web.send("GET", url, repeatable=True))
 
-    def storage(self) -> StorageAccess:
-        """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated."""
-        answer = self._web.send("POST", f"{self._base}/v1/storage", bearer=self._token(), repeatable=True)
+    def storage(self, below: str = "") -> StorageAccess:
+        """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated.
+
+        Args:
+            below: Folder of that area that the access is narrowed to, ending in a slash; all of it where empty.
+        """
+        url, document = f"{self._base}/v1/storage", json.dumps({"prefix": below})
+        answer = self._web.send("POST", url, bearer=self._token(), document=document, repeatable=True)
         return _read(StorageAccess, answer)
 
     def image_url(self, digest: str) -> ImageUrl | None:

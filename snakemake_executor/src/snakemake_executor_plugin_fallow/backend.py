@@ -153,6 +153,7 @@ class Backend:
             asked = {key: entry for key, entry in self._entries.items() if entry.job is not None}
         if not asked or self._cancelled:
             return events
+        self._renew()
         there = self._queue.status(self._run)
         gone = [str(entry.job) for key, entry in asked.items() if key not in there]
         if gone:
@@ -206,6 +207,13 @@ class Backend:
             if entry.losses and self._resubmitted is not None:
                 self._resubmitted(entry)
         return []
+
+    def _renew(self) -> None:
+        """Have the credentials of running jobs renewed when it is time; if that fails, the next poll tries again."""
+        try:
+            self._access()
+        except FallowError as error:
+            log.warning("the jobs' storage credentials are not renewed yet: %s", error)
 
     def _put_off(self, batch: Sequence[Entry], error: NotAvailableError) -> list[Event]:
         self._failures += 1

@@ -67,6 +67,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         try:
             self._federated: Federated = Federated.connect(
                 self.executor_settings,
+                run=self.run,
                 prefix=self.workflow.storage_settings.default_storage_prefix,
                 own_keys=any(name.startswith("SNAKEMAKE_STORAGE_S3_ACCESS_KEY") for name in self.envvars()),
             )
@@ -135,6 +136,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         self._temporary.cleanup()
         if not self._cancel_failed:
             self._backend.leftovers.drop()
+            self._federated.close()
             self._claim.close()
         if self._backend.summaries:
             from snakemake_executor_plugin_fallow.summary import table

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
 import threading
 import time
@@ -10,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fallow.errors import UsageError
+from fallow.errors import FallowError, UsageError
 from fallow.queue.images import Digests, cache_file, publish
+from fallow.storage.aws import process_document
+from fallow.storage.transfer import put_object, remove_object
 from snakemake_executor_plugin_fallow.payload import Access
 
 if TYPE_CHECKING:
@@ -19,6 +23,9 @@ if TYPE_CHECKING:
     from fallow.hub import HubClient
     from snakemake_executor_plugin_fallow.queuelike import QueueLike
 
+REACHES = ("workflow", "all")
+RENEWALS = ".fallow/access"
+"""Folder below the workflow's prefix where later credentials are put for jobs that run."""
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RENEW_AFTER = 0.5
 """The part of their life after which credentials are no longer given to new jobs."""
@@ -36,17 +43,24 @@ class Federated:
     """Whether the workflow brings S3 keys of its own, which reach the job as its environment."""
     prefix: str | None
     image: str = ""
+    run: str = ""
+    """The run's id, which names where later credentials are put."""
+    reach: str = "workflow"
+    """What of the user's storage jobs may reach: `workflow` (the default storage prefix) or `all`."""
+    _area: str | None = None
+    _put: bool = False
     _digests: Digests = field(default_factory=lambda: Digests(cache_file()))
     _published: set[str] = field(default_factory=set)
     _given: tuple[float, Access] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def connect(cls, chosen: Any, *, prefix: str | None, own_keys: bool) -> Federated:
+    def connect(cls, chosen: Any, *, run: str, prefix: str | None, own_keys: bool) -> Federated:
         """Connect to the configured hub and make the worker image available there.
 
         Args:
             chosen: The `ExecutorSettings`.
+            run: The run's id.
             prefix: Snakemake's default storage prefix.
             own_keys: Whether the workflow brings S3 keys of its own.
 
@@ -56,10 +70,15 @@ class Federated:
         from fallow.client import client_settings, connect
         from fallow.queue.hub import open_queue
 
+        if chosen.storage not in REACHES:
+            raise UsageError(
+                f"--fallow-storage {chosen.storage!r} is unknown.",
+                remedy=f"Give one of {', '.join(REACHES)}.",
+            )
         settings = client_settings()
         hub = connect(settings)
         defaults = {name: getattr(chosen, name) for name in ("work_type", "centre", "requirements")}
-        made = cls(hub, open_queue(hub), settings, defaults, own_keys, prefix)
+        made = cls(hub, open_queue(hub), settings, defaults, own_keys, prefix, run=run, reach=chosen.storage)
         made.access()  # whatever is wrong with it is better known now
         made.image = made._worker(chosen.image)
         return made
@@ -83,13 +102,42 @@ class Federated:
             return None
         with self._lock:
             if self._given is None or time.time() > self._given[0]:
-                storage = self.hub.storage()
-                _check_prefix(self.prefix, f"s3://{storage.bucket}/{storage.prefix}".rstrip("/"))
+                storage = self.hub.storage(self._below())
                 ca_file = self.settings.ca_file if storage.endpoint.startswith("https:") else None
                 authorities = ca_file.read_text(encoding="utf-8") if ca_file else None
                 life_s = storage.expires.timestamp() - time.time()
-                self._given = (time.time() + life_s * _RENEW_AFTER, Access(storage, authorities))
+                renewal = {"bucket": storage.bucket, "key": f"{storage.prefix}{RENEWALS}/{self.run}.json"}
+                access = Access(storage, authorities, renewal)
+                if self._given is not None:
+                    self._put_renewal(access)
+                self._given = (time.time() + life_s * _RENEW_AFTER, access)
             return self._given[1]
+
+    def close(self) -> None:
+        """Take back what was put into the storage for running jobs; if that fails, it only stays."""
+        if self._put:
+            access = self._given[1] if self._given else None
+            with contextlib.suppress(FallowError):
+                if access is not None and access.renewal is not None:
+                    remove_object(access.storage, access.renewal["key"], ca_file=self.settings.ca_file)
+
+    def _put_renewal(self, access: Access) -> None:
+        """Give jobs that run credentials that last longer."""
+        assert access.renewal is not None  # noqa: S101 - made with the access
+        text = json.dumps(process_document(access.storage))
+        put_object(access.storage, access.renewal["key"], text, ca_file=self.settings.ca_file)
+        self._put = True
+
+    def _below(self) -> str:
+        """The folder of the user's area that jobs may reach: where the workflow's files are, or all of it."""
+        if self._area is None:
+            whole = self.hub.storage()
+            self._area = f"s3://{whole.bucket}/{whole.prefix}".rstrip("/")
+            _check_prefix(self.prefix, self._area)
+        if self.reach == "all" or self.prefix is None:
+            return ""
+        below = self.prefix.rstrip("/")[len(self._area) :].strip("/")
+        return f"{below}/" if below else ""
 
     def _worker(self, image: str | None) -> str:
         if not image:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from fallow.files import private_directory, write_private
 from fallow.messages import StorageAccess
-from fallow.storage import job_files
+from fallow.storage.aws import config, process_document
 
 SCRIPT = "fallow_job.py"
 DESCRIPTION = "job.json"
+
+CREDENTIAL_PROCESS = "@credential_process@"
+"""Stands in the AWS configuration for the command that gives the credentials, which only the job can name."""
 
 _EXPIRY_MARGIN_S = 60.0
 
@@ -24,6 +27,8 @@ class Access:
 
     storage: StorageAccess
     authorities: str | None = None
+    renewal: Mapping[str, str] | None = None
+    """`bucket` and `key` of the object where later credentials are put while the workflow runs."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,13 @@ class Payload:
         private: dict[str, str] = {}
         paths: dict[str, str] = {}
         if access is not None:
-            aws = job_files(access.storage)
-            private = {"aws/config": aws.config, "aws/credentials": aws.credentials}
-            paths = {"AWS_CONFIG_FILE": "aws/config", "AWS_SHARED_CREDENTIALS_FILE": "aws/credentials"}
+            private = {
+                "aws/config": config(access.storage, credential_process=CREDENTIAL_PROCESS),
+                "aws/access.json": json.dumps(
+                    {**process_document(access.storage), "renewal": access.renewal}
+                ),
+            }
+            paths = {"AWS_CONFIG_FILE": "aws/config", "AWS_SHARED_CREDENTIALS_FILE": "aws/none"}
             if access.authorities:
                 private["ca.pem"] = access.authorities
                 paths["AWS_CA_BUNDLE"] = "ca.pem"

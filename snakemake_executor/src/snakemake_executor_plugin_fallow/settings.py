@@ -38,6 +38,13 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
             "The resource fallow_requirements of a rule wins.",
         },
     )
+    storage: Optional[str] = field(  # noqa: UP045
+        default="workflow",
+        metadata={
+            "help": "What of your storage jobs may read and write: workflow (what is below the default storage "
+            "prefix) or all.",
+        },
+    )
     resubmissions: Optional[str] = field(  # noqa: UP045
         default="3",
         metadata={

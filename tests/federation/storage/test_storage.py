@@ -1,5 +1,6 @@
 import json
 import os
+import shlex
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError
 from fallow.messages import StorageAccess
-from fallow.storage import environment, job_files
-from fallow.storage.aws import process_document
+from fallow.storage import environment
+from fallow.storage.aws import config, process_document
 from fallow.storage.environment import has_own_access
 
 
@@ -24,14 +25,19 @@ def access(**changes: Any) -> StorageAccess:
     return StorageAccess(**{**plain, **changes})
 
 
-def test_boto3_understands_the_files_of_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_boto3_takes_the_place_and_the_credentials_from_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import boto3
 
-    files = job_files(access())
-    (tmp_path / "config").write_text(files.config)
-    (tmp_path / "credentials").write_text(files.credentials)
+    (tmp_path / "given.json").write_text(
+        json.dumps(process_document(access(expires=datetime(2999, 1, 1, tzinfo=UTC))))
+    )
+    (tmp_path / "config").write_text(
+        config(access(), credential_process=shlex.join(["cat", str(tmp_path / "given.json")]))
+    )
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
     session = boto3.session.Session()
     keys = session.get_credentials()
     assert keys is not None
@@ -45,7 +51,7 @@ def test_boto3_understands_the_files_of_a_job(tmp_path: Path, monkeypatch: pytes
 
 def test_a_line_break_from_the_hub_cannot_add_a_setting() -> None:
     with pytest.raises(NotAvailableError, match="line break"):
-        job_files(access(endpoint="http://x\ncredential_process = reboot"))
+        config(access(endpoint="http://x\ncredential_process = reboot"))
 
 
 def test_credentials_say_when_they_expire() -> None:

@@ -1,6 +1,5 @@
 """S3 access that a federation gives its users, in the form that boto3 and what builds on it understand."""
 
-from fallow.storage.aws import AwsFiles, job_files
 from fallow.storage.environment import environment
 
-__all__ = ["AwsFiles", "environment", "job_files"]
+__all__ = ["environment"]

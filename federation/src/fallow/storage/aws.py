@@ -1,37 +1,20 @@
-"""`StorageAccess` as the files that every AWS client reads. Pure."""
+"""`StorageAccess` as what every AWS client reads. Pure."""
 
 from __future__ import annotations
 
 import configparser
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from fallow.errors import NotAvailableError
 from fallow.messages import StorageAccess
 
 
-@dataclass(frozen=True)
-class AwsFiles:
-    """Contents of a configuration file and a credentials file."""
-
-    config: str
-    credentials: str = field(repr=False)
-
-
 def config(access: StorageAccess, **more: str) -> str:
     """An AWS configuration file that leads to the federation's S3 server; `more` are further settings."""
     settings = {"region": access.region, "endpoint_url": access.endpoint, **more}
     return _ini({**settings, "s3": "\naddressing_style = path"})
-
-
-def job_files(access: StorageAccess, **more: str) -> AwsFiles:
-    """The two files for a job: fixed credentials, which end with `access.expires`."""
-    credentials = {"aws_access_key_id": access.access_key, "aws_secret_access_key": access.secret_key}
-    if access.session_token:
-        credentials["aws_session_token"] = access.session_token
-    return AwsFiles(config(access, **more), _ini(credentials))
 
 
 def process_document(access: StorageAccess) -> dict[str, Any]:

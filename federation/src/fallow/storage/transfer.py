@@ -69,6 +69,26 @@ def download(access: StorageAccess, names: Iterable[Path], source: str, *, ca_fi
     return count
 
 
+def put_object(access: StorageAccess, key: str, text: str, *, ca_file: Path | None) -> None:
+    """Write a small object, whole or not at all.
+
+    Raises:
+        NotAvailableError: boto3 is not installed, or the store does not answer or refuses.
+    """
+    with _client(access, ca_file) as client:
+        client.put_object(Bucket=access.bucket, Key=key, Body=text.encode())
+
+
+def remove_object(access: StorageAccess, key: str, *, ca_file: Path | None) -> None:
+    """Remove an object, if it is there.
+
+    Raises:
+        NotAvailableError: boto3 is not installed, or the store does not answer or refuses.
+    """
+    with _client(access, ca_file) as client:
+        client.delete_object(Bucket=access.bucket, Key=key)
+
+
 def _below(client: Any, bucket: str, key: str) -> Iterator[str]:
     for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=key):
         for found in page.get("Contents", []):

@@ -10,10 +10,12 @@ import io
 import json
 import logging
 import os
+import shlex
 import subprocess
 import sys
 import tarfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -29,10 +31,17 @@ S3_SETTINGS = {
     "aws_secret_access_key": "SNAKEMAKE_STORAGE_S3_SECRET_KEY",
     "aws_session_token": "SNAKEMAKE_STORAGE_S3_TOKEN",
 }
+CREDENTIALS = "--credentials"
+CREDENTIAL_PROCESS = "@credential_process@"
+RENEW_BEFORE_S = 20 * 60
+"""AWS clients ask again 15 minutes before the end: then there should be something later."""
 
 
 def main() -> NoReturn:
     """Prepare and run the job, or leave with a code of ours where it never came to run."""
+    if sys.argv[1:2] == [CREDENTIALS]:
+        print(json.dumps(credentials(Path(sys.argv[2]))))  # noqa: T201 - the protocol is standard output
+        sys.exit()
     say(STARTED)
     sandbox = Path(__file__).resolve().parent
     job = read(sandbox / "job.json")
@@ -67,12 +76,14 @@ def prepare(work: Path, job: "dict[str, Any]") -> Path:
     private = work / ".fallow"
     for directory in (private / "home", private / "tmp", private / "cache"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    script = str(Path(__file__).resolve())
+    answer = [sys.executable, script, CREDENTIALS, str(private / "aws" / "access.json")]
     for name, text in job["files"].items():
         path = private / name
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+            stream.write(text.replace(CREDENTIAL_PROCESS, shlex.join(answer)))
     for name, target in job["links"].items():
         if not Path(target).exists():
             raise OSError(f"the image {target} is not there")
@@ -92,6 +103,44 @@ def environment(private: Path, job: "dict[str, Any]") -> "dict[str, str]":
         **job["environment"],
         **{name: str(private / file) for name, file in job["private_paths"].items()},
     }
+
+
+def credentials(path: Path) -> "dict[str, Any]":
+    """What AWS clients expect of a `credential_process`: the job's credentials, or later ones where there are."""
+    access: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    renewal = access.get("renewal")
+    if renewal and remaining_s(access) < RENEW_BEFORE_S:
+        try:
+            later = latest(access, renewal)
+            if remaining_s(later) > remaining_s(access):
+                access = {**later, "renewal": renewal}
+                new = path.with_name(f"{path.name}.{os.getpid()}")
+                descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+                    json.dump(access, stream)
+                new.replace(path)
+        except Exception as error:  # noqa: BLE001 - the present ones may still be good
+            say(f"no later credentials: {type(error).__name__}")
+    return {name: value for name, value in access.items() if name != "renewal"}
+
+
+def remaining_s(access: "dict[str, Any]") -> float:
+    """Seconds for which credentials are still good."""
+    return (datetime.fromisoformat(access["Expiration"]) - datetime.now(UTC)).total_seconds()
+
+
+def latest(access: "dict[str, Any]", renewal: "dict[str, str]") -> "dict[str, Any]":
+    """The credentials that the workflow has put into the storage, read with the present ones."""
+    import boto3
+
+    store: Any = boto3.Session(
+        aws_access_key_id=access["AccessKeyId"],
+        aws_secret_access_key=access["SecretAccessKey"],
+        aws_session_token=access.get("SessionToken"),
+    ).client("s3")
+    answer = store.get_object(Bucket=renewal["bucket"], Key=renewal["key"])
+    found: dict[str, Any] = json.loads(answer["Body"].read())
+    return found
 
 
 def fetch(url: str, sha256: str) -> bytes:
