@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Union
 
 from fallow.admission import ADMISSION
+from fallow_pilots.node.finding import Value
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.spec import PilotSpec
-
-Value = Union[bool, int, float, str]
 
 OVERTIME_S = 60
 """How much longer than it asked for a job may run: starting and moving files takes time too."""
@@ -45,8 +43,10 @@ class Node:
     """What the node check found, as far as the configuration needs it."""
 
     hostname: str
+    cores: int
+    memory_mb: int
     disk_kb: int
-    has_gpus: bool = False
+    gpus: int = 0
     capabilities: Mapping[str, Value] = field(default_factory=dict)
 
 
@@ -99,7 +99,7 @@ def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, un
     return {
         **_places(spec, layout, programs, node),
         **_security(spec, layout),
-        **_resources(spec, node),
+        **_resources(node),
         **_policy(spec),
         **_isolation(layout),
         **{name: literal(value) for name, value in advertised.items()},
@@ -120,9 +120,21 @@ def evict_s(spec: PilotSpec) -> float:
     return _vacate_s(spec) + min(15.0, spec.drain_grace_s / 4)
 
 
-def draining() -> str:
-    """The override that closes the slot: nothing new starts, also not on a claim that is already held."""
-    return render({"FALLOW_ACCEPT": "False", "CLAIM_WORKLIFE": "0"})
+def overrides(*, until: int, closed: bool, withdrawn: bool) -> str:
+    """What changes while the pilot runs.
+
+    Args:
+        until: Unix time at which the pilot stops what runs.
+        closed: Nothing new starts, also not on a claim that is already held.
+        withdrawn: What runs goes back to the queue by PREEMPT, which nothing else uses without WANT_HOLD: the queue then
+            notes `VacateReasonCode` 1011, and from that `FallowVacated`, "withdrawn by owner".
+    """
+    values = {"FallowUntil": str(until)}
+    if closed:
+        values.update({"FALLOW_ACCEPT": "False", "CLAIM_WORKLIFE": "0"})
+    if withdrawn:
+        values.update({"PREEMPT": "True", "WANT_HOLD": "False", "POLLING_INTERVAL": "1"})
+    return render(values)
 
 
 def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> dict[str, str]:
@@ -210,15 +222,15 @@ def _security(spec: PilotSpec, layout: Layout) -> dict[str, str]:
     }
 
 
-def _resources(spec: PilotSpec, node: Node) -> dict[str, str]:
+def _resources(node: Node) -> dict[str, str]:
     gpus = (
         {"STARTD_DETECT_GPUS": "-properties", "SLOT_TYPE_1_GPUS": "100%"}
-        if node.has_gpus
+        if node.gpus
         else {"STARTD_DETECT_GPUS": ""}
     )
     return {
-        "NUM_CPUS": str(spec.cores),
-        "MEMORY": str(spec.memory_mb),
+        "NUM_CPUS": str(node.cores),
+        "MEMORY": str(node.memory_mb),
         "DISK": str(node.disk_kb),
         **gpus,
         "NUM_SLOTS": "1",
@@ -272,9 +284,10 @@ def _policy(spec: PilotSpec) -> dict[str, str]:
         "STARTER_UPDATE_INTERVAL": "60",
         "POLLING_INTERVAL": "5",
         # A stranger's claim ends with its job, so that the slot goes to whoever is next by the policy.
-        "CLAIM_WORKLIFE": f"ifThenElse(TARGET.FallowUserCentre =?= MY.FallowCentre, {HOME_CLAIM_S}, 0)",
-        "STARTD_NOCLAIM_SHUTDOWN": str(spec.idle_exit_s),
-        "MASTER.DAEMON_SHUTDOWN": "STARTD_StartTime =?= 0",
+        # It is asked for between two jobs, when the slot knows whose claim it is and nothing of a job.
+        "CLAIM_WORKLIFE": (
+            f'ifThenElse(regexp(strcat("^", FallowCentre, "[.]"), RemoteOwner ?: ""), {HOME_CLAIM_S}, 0)'
+        ),
     }
 
 
