@@ -12,7 +12,9 @@ from dataclasses import dataclass
 WORK_TYPES = ("urgent", "production", "analysis", "test")
 DEFAULT_WORK_TYPE = "analysis"
 
-STAMPED = ("FallowUserCentre", "FallowWorkType", "AcctGroup", "AcctGroupUser", "AccountingGroup", "NiceUser")
+STAMPED = (
+    "FallowUserCentre", "FallowWorkType", "FallowVacated", "AcctGroup", "AcctGroupUser", "AccountingGroup", "NiceUser",
+)  # fmt: skip
 """What the schedd itself writes into a job."""
 
 FORBIDDEN = (
@@ -181,6 +183,10 @@ def _stamps() -> list[str]:
         "SET NiceUser false",
         "SET JobNotification 0",
         "DELETE NotifyUser",
+        # In words, why the job came back to the queue. Only a pilot whose capacity its owner withdraws stops a job by
+        # PREEMPT without a hold (1011); 1013: its startd ended. The queue removes the code when the job starts again.
+        'SET FallowVacated VacateReasonCode =?= 1011 ? "withdrawn by owner" : '
+        '(VacateReasonCode =?= 1013 ? "its pilot ended" : undefined)',
         'EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
         'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
         f'EVALSET FallowWorkType isUndefined(FallowWorkType) ? "{DEFAULT_WORK_TYPE}" : FallowWorkType',
