@@ -80,6 +80,41 @@ def test_every_field_is_documented() -> None:
         ({"when": {"queue_partitions": ["main"]}}, "when.queue_partitions", "when.queue_below"),
         ({"when": {"node_idle_s": 60, "only_idle_nodes": False}}, "when.node_idle_s", "when.only_idle_nodes"),
         ({"when": {"windows": [{"start": "08:00", "end": "08:00"}]}}, "start = 08:00", "end = 08:00"),
+        (
+            {"when": {"windows": [{"start": "08:00", "end": "08:04"}]}},
+            "when.windows are open for 240 s at most",
+            "pilot.min_walltime_s = 300",
+        ),
+        (
+            {"when": {"only_backfill": True}, "batch": {"system": "fork"}},
+            "when.only_backfill",
+            'batch.system = "fork"',
+        ),
+        (
+            {"when": {"only_backfill": True}, "pilot": {"other_shapes": [{"cores": 8, "memory_mb": 999}]}},
+            "when.only_backfill",
+            "pilot.other_shapes",
+        ),
+        (
+            {"limits": {"max_cores": 6}, "pilot": {"other_shapes": [{"cores": 8, "memory_mb": 999}]}},
+            "limits.max_cores = 6",
+            "pilot.other_shapes.0.cores = 8",
+        ),
+        ({"limits": {"max_cores": 6}, "pilot": {"nodes": 2}}, "limits.max_cores = 6", "pilot.nodes = 2"),
+        ({"limits": {"max_nodes": 1}, "pilot": {"nodes": 2}}, "limits.max_nodes = 1", "pilot.nodes = 2"),
+        ({"pilot": {"gpu_model": "a100"}}, "gpu_model = a100", "gpus = 0"),
+        ({"conditions": {"gpu_models": ["NVIDIA A100"]}}, "conditions.gpu_models", "pilot.gpus = 0"),
+        ({"conditions": {"max_job_s": 3571}}, "conditions.max_job_s = 3571", "pilot.drain_grace_s = 30"),
+        (
+            {"conditions": {"work_types": ["test"], "refused_work_types": ["test"]}},
+            "conditions.work_types",
+            "conditions.refused_work_types",
+        ),
+        (
+            {"conditions": {"projects": ["genomes"], "refused_projects": ["genomes"]}},
+            "conditions.projects",
+            "conditions.refused_projects",
+        ),
     ],
 )
 def test_contradictory_clauses_are_refused_with_both_named(
@@ -88,6 +123,41 @@ def test_contradictory_clauses_are_refused_with_both_named(
     said = refusal(table_of(**tables))
     assert first in said
     assert second in said
+
+
+def test_all_contradictions_are_said_at_once(table_of: Table) -> None:
+    said = refusal(table_of(limits={"max_cores": 3}, backoff={"fizzle_s": 60}))
+    assert "limits.max_cores = 3" in said
+    assert "backoff.fizzle_s = 60" in said
+
+
+@pytest.mark.parametrize(
+    "clause", ["max_pilots", "max_nodes", "max_cores", "max_gpus", "share_of_idle", "core_hours_per_day"]
+)
+def test_any_cap_may_be_zero(policy_of: Policies, clause: str) -> None:
+    policy = policy_of(limits={clause: 0}, pilot={"gpus": 2, "nodes": 2})
+    assert getattr(policy.limits, clause) == 0
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "docker://registry.example.org/tools/",
+        "oras://registry.example.org",
+        'oras://registry.example.org/a"b/',
+        "oras://registry.example.org/$(X)/",
+        "sha256:12",
+        "oras://user@registry.example.org/tools/",
+    ],
+)
+def test_an_image_is_a_digest_or_a_registry(table_of: Table, image: str) -> None:
+    assert "conditions.images.0" in refusal(table_of(conditions={"images": [image]}))
+
+
+def test_shapes_come_largest_first(policy_of: Policies) -> None:
+    other = [{"cores": 8, "memory_mb": 999}, {"cores": 2, "memory_mb": 999, "gpus": 1}]
+    policy = policy_of(pilot={"other_shapes": other})
+    assert [(shape.gpus, shape.cores) for shape in policy.pilot.shapes] == [(1, 2), (0, 8), (0, 4)]
 
 
 def test_a_cap_of_zero_is_a_way_to_give_nothing_and_no_contradiction(
