@@ -34,7 +34,7 @@ CHANGES = {"subprocess.Popen", "os.rename", "os.mkdir", "os.chmod", "os.remove",
 """Audit events at which a process may change something that outlives it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Surviving:
     """A batch system in a file: quick enough to kill its launcher hundreds of times."""
 
@@ -160,9 +160,10 @@ def check(centre: TestCentre, jobs: dict[str, str], running: Collection[str]) ->
 @pytest.fixture
 def surviving(centre: TestCentre, tmp_path: Path) -> Surviving:
     """The centre's batch system, in a file."""
-    centre.batch = Surviving(tmp_path / "jobs.json")
+    batch = Surviving(tmp_path / "jobs.json")
+    centre.batch = batch
     centre.use(centre.policy)
-    return centre.batch
+    return batch
 
 
 def check_surviving(centre: TestCentre, batch: Surviving) -> None:
