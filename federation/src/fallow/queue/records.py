@@ -10,7 +10,7 @@ from typing import Any
 PROJECTION = [
     "ClusterId", "ProcId", "FallowRun", "FallowKey", "FallowName", "FallowWalltime",
     "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "NumJobStarts",
-    "HoldReason", "HoldReasonCode", "RemoveReason", "LastVacateReason",
+    "HoldReason", "HoldReasonCode", "RemoveReason", "VacateReason",
     "QDate", "JobCurrentStartDate", "JobCurrentStartExecutingDate", "CompletionDate",
     "MachineAttrFallowCentre0", "MachineAttrFallowPilot0",
 ]  # fmt: skip
@@ -88,7 +88,7 @@ def record(ad: Mapping[str, Any]) -> JobRecord:
         state = JobState.STAGING
     by_signal = ad.get("ExitBySignal") is True
     finished = state is JobState.FINISHED
-    reason = {JobState.HELD: "HoldReason", JobState.REMOVED: "RemoveReason"}.get(state, "LastVacateReason")
+    reason = {JobState.HELD: "HoldReason", JobState.REMOVED: "RemoveReason"}.get(state, "VacateReason")
     return JobRecord(
         id=f"{_number(ad, 'ClusterId')}.{_number(ad, 'ProcId')}",
         run=_text(ad, "FallowRun") or "",
