@@ -47,6 +47,7 @@ def show(digest: str | None, document: bool, as_json: bool) -> None:
     click.echo(f"{'proposed' if proposal else 'in force'}  {(proposal or found).digest}")
     if proposal is None:
         click.echo(f"version   {found.version}, since {found.since:%Y-%m-%d %H:%M} UTC")
+        click.echo(f"approved  by {', '.join(found.approved_by) or 'nobody'} of {', '.join(found.centres)}")
         show_rows(
             [{"setting": place, "value": value} for place, value in settings_of(parse_rules(text)).items()]
         )
@@ -127,7 +128,7 @@ def approve(digest: str, as_json: bool) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     elif found.digest == digest:
-        click.echo(f"in force  version {found.version}, since {found.since:%Y-%m-%d %H:%M} UTC")
+        click.echo(f"in force  version {found.version}, approved by {', '.join(found.approved_by)}")
     else:
         approved = next(each.approved_by for each in found.proposals if each.digest == digest)
         click.echo(

@@ -42,7 +42,12 @@ class Proposal:
 
     def approved_by(self, centres: Iterable[str]) -> list[str]:
         """Those of `centres` that have approved it, sorted."""
-        return sorted({voice.centre for voice in self.approvals} & set(centres))
+        return sorted(centres_of(self.approvals) & set(centres))
+
+
+def centres_of(voices: Iterable[Voice]) -> set[str]:
+    """For which centres these spoke."""
+    return {voice.centre for voice in voices}
 
 
 @dataclass(frozen=True)
@@ -54,6 +59,8 @@ class State:
     document: str
     since: datetime
     """When the rules in force took effect."""
+    approvals: tuple[Voice, ...]
+    """Who approved them: what made the quorum, and whoever joined in later."""
     seq: int
     head: str
     """Hash of the last entry."""
@@ -134,7 +141,7 @@ def _begin(entry: Entry, line: Line) -> State:
     if entry.event is not Event.IN_FORCE or entry.version != 1 or entry.document is None:
         raise _broken(1, "it does not bring version 1 into force")
     _require_digest(entry)
-    return State(1, entry.digest, entry.document, entry.at, 1, line.hash, entry.at)
+    return State(1, entry.digest, entry.document, entry.at, (), 1, line.hash, entry.at)
 
 
 def _require_digest(entry: Entry) -> None:
@@ -160,11 +167,14 @@ def _proposed(state: State, entry: Entry) -> State:
 
 def _approved(state: State, entry: Entry) -> State:
     proposal = state.proposal(entry.digest, entry.at)
-    if entry.by is None or proposal is None:
+    given = proposal.approvals if proposal else state.approvals
+    if entry.by is None or (proposal is None and entry.digest != state.digest):
         raise _broken(entry.seq, "an approval has somebody who gave it and an open proposal of its digest")
-    if entry.by.centre in proposal.approved_by([entry.by.centre]):
+    if entry.by.centre in centres_of(given):
         raise _broken(entry.seq, f"{entry.by.centre} had approved already")
-    approved = replace(proposal, approvals=(*proposal.approvals, entry.by))
+    if proposal is None:
+        return replace(state, approvals=(*given, entry.by))
+    approved = replace(proposal, approvals=(*given, entry.by))
     return replace(state, proposals=tuple(approved if each is proposal else each for each in state.proposals))
 
 
@@ -182,6 +192,7 @@ def _in_force(state: State, entry: Entry) -> State:
         digest=proposal.digest,
         document=proposal.document,
         since=entry.at,
+        approvals=proposal.approvals,
         proposals=(),
     )
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from fallow.messages import Digest
 from fallow.offers import CentreName, Message, UtcMoment
 from fallow.rules.entry import Line
-from fallow.rules.history import Proposal, State
+from fallow.rules.history import Proposal, State, centres_of
 
 
 class OpenProposal(Message):
@@ -34,6 +34,8 @@ class RulesReport(Message):
     since: UtcMoment
     centres: list[CentreName]
     """The current centres."""
+    approved_by: list[CentreName]
+    """Those of them that have approved the rules in force."""
     approvals_needed: int
     """How many of them must approve rules that replace these."""
     proposals: list[OpenProposal]
@@ -95,6 +97,7 @@ def report(state: State, centres: list[str], now: UtcMoment) -> RulesReport:
         document=state.document,
         since=state.since,
         centres=centres,
+        approved_by=sorted(centres_of(state.approvals) & set(centres)),
         approvals_needed=state.rules.quorum.needed(len(centres)),
         proposals=[_about(proposal, centres) for proposal in state.open_at(now)],
     )

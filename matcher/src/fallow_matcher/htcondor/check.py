@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from fallow_matcher.htcondor import policy
+from fallow_matcher.htcondor import policy, work_types
 from fallow_matcher.htcondor.render import LEVELS, PROTECTIONS
 from fallow_matcher.settings import HubSettings
 
@@ -138,9 +138,10 @@ def _switches(config: Mapping[str, str]) -> Iterator[Finding]:
 
 
 def _policy(config: Mapping[str, str], expected: Mapping[str, str]) -> Iterator[Finding]:
-    rules = (f"SUBMIT_REQUIREMENT_{rule.name}".upper() for rule in policy.requirements())
-    transforms = (f"JOB_TRANSFORM_{name}".upper() for name in policy.named_transforms())
-    for name in (*EXACT, *rules, *transforms):
+    rules = [rule.name for rule in policy.requirements()] + [work_types.NAME]
+    names = [f"SUBMIT_REQUIREMENT_{rule}".upper() for rule in rules]
+    names += [f"JOB_TRANSFORM_{name}".upper() for name in (*policy.named_transforms(), work_types.NAME)]
+    for name in (*EXACT, *names):
         if config.get(name, "") != expected.get(name, ""):
             yield Finding(name, config.get(name, ""), f"It must be: {expected.get(name, '') or '(empty)'}")
     fixed = set(config.get("IMMUTABLE_JOB_ATTRS", "").upper().split())

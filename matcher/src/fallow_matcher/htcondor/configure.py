@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fallow.errors import NotAvailableError, UsageError
+from fallow.rules import default_text, parse_rules
 from fallow_matcher.gateway.audit import audit_file, records_of
-from fallow_matcher.htcondor import groups, keys, render, revocation
+from fallow_matcher.htcondor import groups, keys, render, revocation, work_types
 from fallow_matcher.htcondor.idtokens import DAEMON_RIGHTS, Mint
 from fallow_matcher.identities import daemon_identity, pilot_identity
 from fallow_matcher.settings import HubSettings
@@ -55,7 +56,10 @@ def configure(settings: HubSettings, out: Path) -> Written:
     matching = groups.file_of(settings)
     if not matching.exists():
         write(matching, groups.render(settings.centre_names, {}, home_first=True), 0o644, owner)
-    return Written(files=[config, revoked, matching, renew_daemon_token(settings)], new_keys=made)
+    types = work_types.file_of(settings)
+    if not types.exists():  # the matcher keeps it in step with the rules in force
+        write(types, work_types.render(parse_rules(default_text())), 0o644, owner)
+    return Written(files=[config, revoked, matching, types, renew_daemon_token(settings)], new_keys=made)
 
 
 def rotate_key(settings: HubSettings, role: str) -> str:

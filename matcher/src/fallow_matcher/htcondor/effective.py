@@ -62,30 +62,19 @@ def version(config: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups())
 
 
-def reconfigure(config: Path, account: str) -> None:
+def reconfigure(config: Path, account: str, subsystem: str | None = None) -> None:
     """Have the hub's running daemons read their configuration again; the pilots' are none of its business.
 
     Args:
         config: The hub's `condor_config`.
         account: The account that the daemons run as: only it may command them, root may not.
+        subsystem: The one daemon that is meant, e.g. `negotiator`; left out, all.
 
     Raises:
         NotAvailableError: The daemons do not run or do not take the command.
     """
-    _run(["condor_reconfig"], config, account if os.geteuid() == 0 else None)
-
-
-def reconfigure_negotiator(config: Path, account: str) -> None:
-    """Have the hub's negotiator read its configuration again.
-
-    Args:
-        config: The hub's `condor_config`.
-        account: The account that the daemons run as.
-
-    Raises:
-        NotAvailableError: The negotiator does not run or does not take the command.
-    """
-    _run(["condor_reconfig", "-subsystem", "negotiator"], config, account if os.geteuid() == 0 else None)
+    one = ["-subsystem", subsystem] if subsystem else []
+    _run(["condor_reconfig", *one], config, account if os.geteuid() == 0 else None)
 
 
 def restart_collector(config: Path, account: str) -> None:

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-WORK_TYPES = ("urgent", "production", "analysis", "test")
-DEFAULT_WORK_TYPE = "analysis"
+from fallow_matcher.htcondor import work_types
 
 STAMPED = (
     "FallowUserCentre", "FallowWorkType", "FallowVacated", "AcctGroup", "AcctGroupUser", "AccountingGroup", "NiceUser",
@@ -80,7 +79,7 @@ def _membership(projects: Mapping[str, Sequence[str]]) -> str:
 
 
 def requirements(projects: Mapping[str, Sequence[str]] | None = None) -> list[Requirement]:
-    """All submit requirements, in the order in which a person should hear of them.
+    """The submit requirements but that on the work type, in the order in which a person should hear of them.
 
     Args:
         projects: The federation's projects with their members: `<centre>.<user>`, or `<centre>.*` for all of its users.
@@ -110,11 +109,6 @@ def requirements(projects: Mapping[str, Sequence[str]] | None = None) -> list[Re
             "Walltime",
             "isInteger(FallowWalltime) && FallowWalltime > 0",
             "A job says how long it may run: FallowWalltime is a whole number of seconds.",
-        ),
-        Requirement(
-            "WorkType",
-            "({})".format(" || ".join(f'FallowWorkType =?= "{work_type}"' for work_type in WORK_TYPES)),
-            f"FallowWorkType is one of {', '.join(WORK_TYPES)}.",
         ),
         Requirement(
             "Project",
@@ -158,7 +152,8 @@ LITERAL = (
 
 
 def named_transforms() -> dict[str, list[str]]:
-    """The job transforms by name: what the authenticated identity says, over whatever the submitter wrote, and literals.
+    """The job transforms by name, but that of the work type: what the authenticated identity says, over whatever the
+    submitter wrote, and literals.
 
     A transform ends at its first statement that has no value, so each attribute that may be absent has its own.
     """
@@ -171,7 +166,7 @@ def named_transforms() -> dict[str, list[str]]:
 
 def _transforms() -> str:
     named = named_transforms()
-    lines = [f"JOB_TRANSFORM_NAMES = {' '.join(named)}"]
+    lines = [f"JOB_TRANSFORM_NAMES = {' '.join([work_types.NAME, *named])}"]
     for name, statements in named.items():
         lines += [f"JOB_TRANSFORM_{name} @=end", *(f"  {statement}" for statement in statements), "@end"]
     return "\n".join(lines)
@@ -189,7 +184,6 @@ def _stamps() -> list[str]:
         '(VacateReasonCode =?= 1013 ? "its pilot ended" : undefined)',
         'EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
         'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
-        f'EVALSET FallowWorkType isUndefined(FallowWorkType) ? "{DEFAULT_WORK_TYPE}" : FallowWorkType',
         'EVALSET AcctGroup strcat(FallowUserCentre, ".", FallowWorkType)',
         'EVALSET AcctGroupUser regexps("^[^.]*[.](.*)$", Owner, "\\\\1")',
         'EVALSET AccountingGroup strcat(AcctGroup, ".", AcctGroupUser)',
@@ -199,7 +193,11 @@ def _stamps() -> list[str]:
 def render(projects: Mapping[str, Sequence[str]] | None = None) -> str:
     """The job policy as HTCondor configuration; `projects` as in `requirements`."""
     rules = requirements(projects)
-    lines = [_transforms(), "", "SUBMIT_REQUIREMENT_NAMES = " + " ".join(rule.name for rule in rules)]
+    lines = [
+        _transforms(),
+        "",
+        f"SUBMIT_REQUIREMENT_NAMES = {' '.join([*(rule.name for rule in rules), work_types.NAME])}",
+    ]
     for rule in rules:
         lines += [
             f"SUBMIT_REQUIREMENT_{rule.name} = {rule.expression}",

@@ -6,7 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from fallow_matcher.htcondor import groups, policy, revocation
+from fallow_matcher.htcondor import groups, policy, revocation, work_types
 from fallow_matcher.htcondor.keys import DAEMON_KEY
 from fallow_matcher.identities import daemon_identity, pilot_identity
 from fallow_matcher.matching.factors import UNRANKED
@@ -44,6 +44,7 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         out=out,
         revoked=revocation.file_of(settings),
         matching=groups.file_of(settings),
+        work_types=work_types.file_of(settings),
         unranked_factor=UNRANKED,
         host=settings.host,
         schedd=settings.schedd_name,

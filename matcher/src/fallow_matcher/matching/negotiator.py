@@ -8,7 +8,7 @@ from typing import Any
 
 from fallow_matcher.htcondor import groups
 from fallow_matcher.htcondor.configure import write
-from fallow_matcher.htcondor.effective import reconfigure_negotiator
+from fallow_matcher.htcondor.effective import reconfigure
 from fallow_matcher.pool import Pool
 from fallow_matcher.settings import HubSettings
 
@@ -66,5 +66,5 @@ class Negotiator:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
         write(path, text, 0o644, None)
-        reconfigure_negotiator(self._config, self._settings.account)
+        reconfigure(self._config, self._settings.account, "negotiator")
         return True

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine
 from fallow.errors import RefusedError
 from fallow.rules import digest_of, parse_rules
 from fallow.rules.entry import Entry, Event, Voice
-from fallow.rules.history import State
+from fallow.rules.history import State, centres_of
 from fallow_matcher.database import writing
 from fallow_matcher.rules import store
 from fallow_matcher.rules.force import current
@@ -86,15 +86,14 @@ def approve(engine: Engine, digest: str, by: Voice, centres: Collection[str], no
     with writing(engine) as connection:
         state, now = _locked(connection, now)
         proposal = state.proposal(digest, now)
-        if proposal is None:
-            if digest == state.digest:
-                return state  # a repeated approval whose first one made the quorum
+        if proposal is None and digest != state.digest:
             known = ", ".join(other.digest for other in state.open_at(now)) or "none"
             raise VoteError(
                 "not_found",
                 f"No proposal of digest {digest} is open. Open: {known}; in force: {state.digest}.",
             )
-        if by.centre not in proposal.approved_by([by.centre]):
+        # Rules in force can still be approved: it changes nothing but what the history says.
+        if by.centre not in centres_of(proposal.approvals if proposal else state.approvals):
             state = _append(connection, state, now, event=Event.APPROVED, digest=digest, by=by)
         return _settle(connection, state, centres, now)
 

@@ -1,0 +1,30 @@
+"""The work types of the rules in force, as the schedd enforces them: a file of their own, for the rules change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fallow.rules import Rules
+from fallow_matcher.settings import HubSettings
+
+NAME = "WorkType"
+"""Of the transform and the submit requirement in the file; `policy` puts them in order with the others."""
+
+
+def file_of(settings: HubSettings) -> Path:
+    """The file, read by HTCondor."""
+    return settings.state_dir / "work_types.config"
+
+
+def render(rules: Rules) -> str:
+    """The file's text: a job without a work type gets the default one, and one with another is refused."""
+    known = " || ".join(f'FallowWorkType =?= "{name}"' for name in rules.work_types)
+    default = rules.default_work_type
+    return f"""\
+# Written from the rules in force; read by HTCondor.
+JOB_TRANSFORM_{NAME} @=end
+  EVALSET FallowWorkType isUndefined(FallowWorkType) ? "{default}" : FallowWorkType
+@end
+SUBMIT_REQUIREMENT_{NAME} = ({known})
+SUBMIT_REQUIREMENT_{NAME}_REASON = "FallowWorkType is one of {", ".join(rules.work_types)}."
+"""
