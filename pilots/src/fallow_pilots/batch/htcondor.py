@@ -173,7 +173,7 @@ class HTCondor:
         """Slots with room, and the number of local jobs that wait."""
         wanted = ['SlotType =!= "Dynamic"']
         wanted += [f"({self._settings.requirements})"] if self._settings.requirements else []
-        argv = ["condor_status", "-startd", "-json", "-attributes", ",".join(answers.SLOT_ATTRIBUTES)]
+        argv = ["condor_status", "-json", "-attributes", ",".join(answers.SLOT_ATTRIBUTES)]
         nodes = answers.parse_slots(run([*argv, "-constraint", " && ".join(wanted)]))
         if not count_waiting:
             return Spare(nodes)

@@ -151,4 +151,4 @@ class PBS:
         waiting = sum(count for name, count in queues.items() if not partitions or name in partitions)
         if partitions and self._settings.partition not in partitions:
             return waiting
-        return max(0, waiting - sum(job.phase is Phase.QUEUED for job in self._jobs()))
+        return max(0, waiting - sum(job.detail.split()[0] == "Q" for job in self._jobs()))

@@ -1,7 +1,8 @@
 """Slurm 20.11 and later, through its commands.
 
-The pilot runs as a job step under `srun`, because Slurm signals steps, and not the batch script, at the start
-of a preemption's grace time.
+Slurm's warnings go to every process of a job's steps, and not to the batch script (scancel(1)); a pilot of one node runs in
+the script and has them from a step of its own (`fallow_pilots.node.sentinel`), so that none hits a payload. On several
+nodes a step starts one pilot on each: there a warning reaches the payloads too.
 """
 
 from __future__ import annotations
@@ -27,9 +28,10 @@ RESERVATION = "--reservation="
 
 def script_text(job: BatchJob) -> str:
     """The batch script: nothing but the start of the pilot, on each of its nodes."""
-    argv = ["srun", f"--nodes={job.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={job.cores}"]
-    argv += ["--mpi=none", "--export=ALL", "--kill-on-bad-exit=0", "--wait=0"]
-    argv += [str(job.node_command), "--spec", str(job.spec)]
+    argv = [str(job.node_command), "--spec", str(job.spec)]
+    if job.nodes > 1:
+        step = ["srun", f"--nodes={job.nodes}", "--ntasks-per-node=1", f"--cpus-per-task={job.cores}"]
+        argv = [*step, "--mpi=none", "--export=ALL", "--kill-on-bad-exit=0", "--wait=0", *argv]
     return f"#!/bin/sh\nexec {' '.join(map(shlex.quote, argv))}\n"
 
 
