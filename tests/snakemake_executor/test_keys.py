@@ -1,10 +1,9 @@
-from pathlib import Path
 from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snakemake_executor_plugin_fallow.keys import Ended, Identity, digest, lasting, sources_digest, target_of
+from snakemake_executor_plugin_fallow.keys import Ended, Identity, digest, lasting, target_of
 
 words = st.text(st.characters(codec="ascii", exclude_characters="-"), min_size=1, max_size=8)
 options = st.lists(st.tuples(words.map("--{}".format), st.lists(words, max_size=3)), max_size=6)
@@ -26,16 +25,6 @@ def test_what_changes_with_the_attempt_or_with_what_is_left_to_do_is_nothing() -
     second = ["--target-jobs", "map:n=1", "--cores", "4", "--attempt", "2"]
     assert digest([lasting(first)]) == digest([lasting(second)])
     assert lasting(first) != lasting(["--target-jobs", "map:n=2"])
-
-
-def test_sources_are_known_by_what_they_hold(tmp_path: Path) -> None:
-    one, two = tmp_path / "one", tmp_path / "two"
-    one.write_text("1")
-    two.write_text("2")
-    before = sources_digest([str(one), str(two)])
-    assert sources_digest([str(two), str(one)]) == before
-    two.write_text("3")
-    assert sources_digest([str(one), str(two)]) != before
 
 
 def test_a_dealt_with_submission_is_followed_by_one_with_another_key() -> None:

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from snakemake_executor_plugin_fallow.backend import Backend, Entry, Event
     from snakemake_executor_plugin_fallow.federation import Federated
-    from snakemake_executor_plugin_fallow.payload import Sources
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +48,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     _ended = False
     _cancel_failed = False
     _job_cores: int | None = None
-    _sources_digest: str | None = None
 
     def __post_init__(self) -> None:
         from fallow.errors import FallowError
@@ -57,6 +55,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.federation import Federated
         from snakemake_executor_plugin_fallow.payload import SpoolArea
         from snakemake_executor_plugin_fallow.runs import claim
+        from snakemake_executor_plugin_fallow.sources import pack, publish
 
         self._records = Path(".snakemake").absolute() / "fallow"
         self._records.mkdir(parents=True, exist_ok=True)
@@ -79,6 +78,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 records=self._records,
                 resubmissions=_whole_number(self.executor_settings.resubmissions),
                 resubmitted=_register,
+            )
+            self._sources = publish(
+                pack(self.workflow), self.workflow.storage_settings.default_storage_prefix
             )
             if self._claim.resumed and (left := self._backend.leftovers.find(self._backend.over())):
                 message = f"Taking up the run {self.run} again: {left} of its jobs are in the queue."
@@ -228,7 +230,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         )
         payload = Payload(
             arguments=arguments,
-            sources=self._sources(),
+            sources=self._sources,
             precommand=self.workflow.remote_execution_settings.precommand or "",
             environment=self.envvars(),
             links=links(digests),
@@ -237,12 +239,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
     def _about(self) -> list[object]:
         """What all jobs of this workflow share and what makes them others when it changes."""
-        from snakemake_executor_plugin_fallow.keys import sources_digest
-
-        if self._sources_digest is None:
-            self._sources_digest = sources_digest(self.workflow.dag.get_sources())
         precommand = self.workflow.remote_execution_settings.precommand
-        return [self._sources_digest, self._federated.image, precommand]
+        return [self._sources.sha256, self._federated.image, precommand]
 
     def _arguments(self, job: JobExecutorInterface, cores: int) -> list[str]:
         """Snakemake's arguments in the job, as the interface builds them for a shell."""
@@ -254,15 +252,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             self._job_cores = None
         # what comes before (fetching sources, the user's precommand) is done by our script
         return shlex.split(command.partition(f"{_PYTHON} -m snakemake ")[2])
-
-    def _sources(self) -> Sources | None:
-        """The workflow's sources, which Snakemake has uploaded; None where it was told not to."""
-        from snakemake_executor_plugin_fallow.payload import Sources
-
-        if not self.workflow.remote_execution_settings.job_deploy_sources:
-            return None
-        archive = self.workflow.source_archive
-        return Sources(str(archive.query), str(archive.checksum))
 
     def _report(self, event: Event) -> None:
         info = event.handle

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 _LENGTH = 16
@@ -29,17 +28,6 @@ def lasting(arguments: Sequence[str]) -> list[tuple[str, ...]]:
         else:
             options[-1].append(word)
     return sorted(tuple(option) for option in options if option[0] not in _PASSING)
-
-
-def sources_digest(paths: Iterable[str]) -> str:
-    """What a workflow's source files hold, whatever their order and dates; files that are not there count as such."""
-    found = {}
-    for name in paths:
-        try:
-            found[name] = hashlib.sha256(Path(name).read_bytes()).hexdigest()
-        except OSError:
-            found[name] = ""
-    return digest([found])
 
 
 @dataclass(frozen=True)
