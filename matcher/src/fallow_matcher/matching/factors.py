@@ -52,4 +52,5 @@ def changes(
 
 
 def _same(factor: float, present: float | None) -> bool:
-    return present is not None and abs(present - factor) <= factor * 1e-9
+    # HTCondor rounds them on the way.
+    return present is not None and abs(present - factor) <= factor * 1e-6
