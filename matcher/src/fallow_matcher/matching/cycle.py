@@ -22,7 +22,7 @@ from fallow_matcher.matching.decision import Decision, decide, following, last, 
 from fallow_matcher.matching.fitting import SLOTS, Slots
 from fallow_matcher.matching.negotiator import Negotiator
 from fallow_matcher.matching.policy import Standings
-from fallow_matcher.matching.schedd import set_work_types
+from fallow_matcher.matching.schedd import Schedd
 from fallow_matcher.pool import Pool
 from fallow_matcher.rules import InForce, in_force
 from fallow_matcher.settings import HubSettings
@@ -52,10 +52,10 @@ class Matcher:
 
     def __init__(self, settings: HubSettings, config: Path, clock: Callable[[], float] = time.time) -> None:
         self._settings = settings
-        self._config = config
         self._clock = clock
         self._pool = Pool(settings, DAEMON_RIGHTS)
         self._negotiator = Negotiator(settings, self._pool, config)
+        self._schedd = Schedd(settings, config)
         self._database: Engine | None = None
         self._agreed: Agreed | None = None
 
@@ -74,7 +74,7 @@ class Matcher:
         found = waiting.sums(jobs, lambda job: slots.kind_of(self._whole(job)), now)
         decision = decide(found.groups, slots.providers(), agreed.standings, agreed.rules, now)
         decision = following(last(self._settings.state_dir), decision)
-        set_work_types(self._settings, self._config, rules)
+        self._schedd.take(rules)
         self._negotiator.arrange(decision.giving.get(CPU, {}), home_first=rules.home_first)
         wanted = factors.of_groups(policy.order(found.groups, agreed.standings, rules))
         changed = factors.changes(wanted, found.submitters, self._negotiator.factors())

@@ -11,21 +11,33 @@ from fallow_matcher.htcondor.effective import reconfigure
 from fallow_matcher.settings import HubSettings
 
 
-def set_work_types(settings: HubSettings, config: Path, rules: Rules) -> bool:
-    """Have the schedd go by the work types of these rules; whether that was news to it.
+class Schedd:
+    """Has the schedd go by the work types of the rules.
+
+    A schedd that was not told, because it was away or the matcher was killed in between, is told again: it counts as
+    told only after it took the command, and never from an earlier run of the matcher.
 
     Args:
         settings: The hub's settings.
         config: The hub's `condor_config`.
-        rules: The rules in force.
-
-    Raises:
-        NotAvailableError: The file cannot be written, or the schedd does not take it.
     """
-    path = work_types.file_of(settings)
-    text = work_types.render(rules)
-    if path.exists() and path.read_text(encoding="utf-8") == text:
-        return False
-    write(path, text, 0o644, None)
-    reconfigure(config, settings.account, "schedd")
-    return True
+
+    def __init__(self, settings: HubSettings, config: Path) -> None:
+        self._settings = settings
+        self._config = config
+        self._told = ""
+
+    def take(self, rules: Rules) -> bool:
+        """Tell the schedd the work types of these rules; whether that was news to it.
+
+        Raises:
+            NotAvailableError: The file cannot be written, or HTCondor does not take the command.
+        """
+        text = work_types.render(rules)
+        if text == self._told:
+            return False
+        write(work_types.file_of(self._settings), text, 0o644, None)
+        # All daemons: a schedd that is not named after its host is not found by its subsystem.
+        reconfigure(self._config, self._settings.account)
+        self._told = text
+        return True
