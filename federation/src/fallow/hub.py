@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from typing import Callable, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from pydantic import ValidationError
 
 from fallow.capacity import CapacityHistory
 from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, RefusedError
+from fallow.ledger.messages import AllPilots, Balances, Key, Lines, Reconciliation, Usage
+from fallow.ledger.messages import Line as LedgerLine
 from fallow.messages import (
     ACCESS_TOKEN_TYPE,
     JWT_TOKEN_TYPE,
@@ -136,6 +139,44 @@ class HubClient:
         url = f"{self._base}/v1/capacity/history?since_s={since_s}"
         return _read(CapacityHistory, self._web.send("GET", url, repeatable=True))
 
+    def balances(self) -> Balances:
+        """What every centre gave and used, as it counts now."""
+        return _read(Balances, self._ledger("balance"))
+
+    def usage(self, by: Sequence[Key], since: int, until: int, **limits: str | bool) -> Usage:
+        """Sums over the runs that ended from `since` up to `until`, unix time.
+
+        Args:
+            by: What the runs of one sum have in common.
+            since: From when on.
+            until: Up to when.
+            **limits: `consumer`, `provider`: only this centre's; `lent`: only work for another centre.
+        """
+        wanted = [("by", key.value) for key in by]
+        wanted += [(name, str(value).lower()) for name, value in limits.items()]
+        return _read(Usage, self._ledger("usage", [*wanted, *_span(since, until)]))
+
+    def ledger_lines(self, since: int, until: int) -> Iterator[tuple[str, LedgerLine]]:
+        """The runs in which the caller's centre gave or used, page by page, each with the name of that centre."""
+        after, more = 0, True
+        while more:
+            page = _read(Lines, self._ledger("lines", [("after", str(after)), *_span(since, until)]))
+            yield from ((page.centre, line) for line in page.lines)
+            more = page.more and bool(page.lines)
+            after = page.lines[-1].number if page.lines else after
+
+    def pilots(self, since: int, until: int) -> AllPilots:
+        """What the pilots of every centre offered, that started from `since` up to `until`."""
+        return _read(AllPilots, self._ledger("pilots", _span(since, until)))
+
+    def reconciliation(self, since: int, until: int) -> Reconciliation:
+        """How far the hub's view of the runs and the pilots' agree."""
+        return _read(Reconciliation, self._ledger("reconciliation", _span(since, until)))
+
+    def _ledger(self, what: str, wanted: Sequence[tuple[str, str]] = ()) -> Answer:
+        url = f"{self._base}/v1/ledger/{what}?{urlencode(wanted)}"
+        return self._web.send("GET", url, bearer=self._token(), repeatable=True)
+
     def storage(self, below: str = "") -> StorageAccess:
         """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated.
 
@@ -189,6 +230,10 @@ class HubClient:
     def _rules(self, method: str, path: str, document: str | None = None) -> Answer:
         url = f"{self._base}/v1/rules{path}"
         return self._web.send(method, url, bearer=self._token(), document=document, repeatable=True)
+
+
+def _span(since: int, until: int) -> list[tuple[str, str]]:
+    return [("since", str(since)), ("until", str(until))]
 
 
 def _accepted(answer: Answer) -> Answer:

@@ -16,6 +16,9 @@ PilotName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,62}-
 JobId = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,17}\.(0|[1-9][0-9]{0,17})$")]
 """A job's id in the hub's queue, `<cluster>.<proc>`."""
 
+REPORT_SUFFIX = ".report.json"
+"""Ends the name of the file in which a pilot leaves its last report for its own centre."""
+
 MAX_RUNS = 500
 """Runs that one report lists; the totals count all."""
 

@@ -20,14 +20,12 @@ from fallow_matcher.ledger import history
 from fallow_matcher.ledger.ads import parse
 from fallow_matcher.ledger.run import Outcome, Run, ended, started
 from fallow_matcher.ledger.standing import Entry, Sums
-from fallow_matcher.ledger.tables import REPORT, RUN
+from fallow_matcher.ledger.tables import RUN
 
 log = logging.getLogger(__name__)
 
 _LOCK = 0x4C_65_64_67_65_72  # "Ledger"; PostgreSQL only: SQLite has one writer anyway
 _AT_ONCE = 500
-_WITHDRAWN = 100
-"""The code of a pilot that was asked to stop."""
 
 
 class Terms(Protocol):
@@ -55,7 +53,7 @@ class Ingested:
     lost: int = 0
     """Runs that hold no slot any more and left no record."""
     known: int = 0
-    """Records that said nothing new."""
+    """Records of an end that said nothing new."""
 
     def plus(self, other: Ingested) -> Ingested:
         """The sum of both."""
@@ -134,22 +132,18 @@ def _batch(connection: Connection, sums: Sums, runs: Sequence[Run]) -> Ingested:
         elif before is not None and run.key not in changed and _more(before, run):
             changed[run.key] = replace(run, factor=before.factor, resource_class=before.resource_class)
         else:
-            repeated += 1
-    withdrawn = _withdrawn(connection, {run.pilot for run in (*new.values(), *changed.values())})
-    rows = [_row(_judged(run, withdrawn), sums) for run in new.values()]
+            repeated += run.ended is not None
+    rows = [_row(run, sums) for run in new.values()]
     if rows:
         connection.execute(insert(RUN), rows)
-    changes = [_row(_judged(run, withdrawn), sums) for run in changed.values()]
+    changes = [_row(run, sums) for run in changed.values()]
     _update(connection, changes)
     for key in changed:
         sums.add(_entry(known[key]._asdict()), -1)
     for row in (*rows, *changes):
         sums.add(_entry(row))
-    return Ingested(
-        started=len(rows),
-        ended=len(changes) + sum(row["ended"] is not None for row in rows),
-        known=repeated,
-    )
+    ends = sum(row["ended"] is not None for row in (*rows, *changes))
+    return Ingested(started=len(rows), ended=ends, known=repeated)
 
 
 def _lost(connection: Connection, holding: set[tuple[str, int]], rules: Terms, now: float) -> Ingested:
@@ -176,23 +170,6 @@ def _lost(connection: Connection, holding: set[tuple[str, int]], rules: Terms, n
     )
     sums.save()
     return Ingested(lost=len(gone))
-
-
-def pilot_withdrew(connection: Connection, pilot: str) -> None:
-    """Mark the runs that a pilot gave back because it was asked to stop."""
-    mine = (RUN.c.pilot == pilot) & (RUN.c.outcome == Outcome.EVICTED)
-    connection.execute(update(RUN).where(mine).values(outcome=Outcome.WITHDRAWN))
-
-
-def _judged(run: Run, withdrawn: set[str]) -> Run:
-    if run.outcome is Outcome.EVICTED and run.pilot in withdrawn:
-        return replace(run, outcome=Outcome.WITHDRAWN)
-    return run
-
-
-def _withdrawn(connection: Connection, pilots: set[str]) -> set[str]:
-    query = select(REPORT.c.pilot).where(REPORT.c.pilot.in_(pilots), REPORT.c.code == _WITHDRAWN)
-    return set(connection.execute(query).scalars())
 
 
 def _row(run: Run, sums: Sums) -> dict[str, Any]:

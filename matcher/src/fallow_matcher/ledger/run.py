@@ -33,10 +33,9 @@ CHARGED = frozenset({Outcome.DONE, Outcome.FAILED, Outcome.REMOVED})
 ATTRIBUTES = (
     "ClusterId", "ProcId", "GlobalJobId", "NumJobMatches", "FallowUserCentre", "AcctGroupUser", "FallowWorkType",
     "FallowWalltime", "MachineAttrFallowCentre0", "MachineAttrFallowPilot0", "MachineAttrCpus0", "MachineAttrGPUs0",
-    "MachineAttrGPUs_DeviceName0", "RequestCpus", "RequestGPUs", "QDate", "JobCurrentStartDate",
-    "JobCurrentStartExecutingDate", "ActivationDuration", "EpochWriteDate", "CompletionDate", "LastJobLeaseRenewal",
-    "JobStatus", "ExitCode", "ExitBySignal", "VacateReason", "VacateReasonCode", "HoldReason", "HoldReasonCode",
-    "RemoteUserCpu", "RemoteSysCpu", "EnteredCurrentStatus",
+    "MachineAttrGPUs_DeviceName0", "RequestCpus", "RequestGPUs", "QDate", "JobCurrentStartDate", "EpochWriteDate",
+    "CompletionDate", "EnteredCurrentStatus", "LastJobLeaseRenewal", "ExitCode", "ExitBySignal", "VacateReason",
+    "VacateReasonCode", "HoldReason", "HoldReasonCode", "RemoteUserCpu", "RemoteSysCpu",
 )  # fmt: skip
 """The attributes of a job ad that a run is made of: what a query of the queue asks for."""
 
@@ -48,8 +47,9 @@ _BY_OWNER = frozenset({1})
 _BY_JOB = frozenset({3, 4, 7, 8, 12, 13, 14, 26, 32, 33, 34, 46, 47})
 """HTCondor's hold codes that the job or its limits are to blame for (JobPolicy … JobExecuteExceeded); any other is the
 node's. Source: condor_holdcodes.h of HTCondor, and *HoldReasonCode* in its manual."""
-_DISCONNECTED, _REMOVE, _NOT_IDLE = 1008, 1023, 1032
-"""Vacate codes as HTCondor 25.14 writes them: the lease ran out, the job was removed, the slot was not there."""
+_DISCONNECTED, _WITHDRAWN, _REMOVE, _NOT_IDLE = 1008, 1011, 1023, 1032
+"""Vacate codes as HTCondor 25.14 writes them: the lease ran out, the slot was preempted (what a pilot does that is told to
+withdraw), the job was removed, the slot was not there."""
 
 
 class Terms(Protocol):
@@ -84,7 +84,8 @@ class Run:
     started: float
     ended: float | None
     wall_s: float | None
-    """Measured at the hub; None while it runs, and where nobody saw its end."""
+    """Measured at the hub, from the schedd's start of the run to its shadow's end; None while it runs, and where nobody saw
+    its end."""
     cpu_s: float | None
     outcome: Outcome
     reason: str
@@ -140,9 +141,8 @@ def ended(ad: Mapping[str, Any], terms: Terms) -> Run | None:
     if outcome is Outcome.LOST:
         # The hub noticed later than it happened: when it last heard of the run is when it was lost.
         end = min(end, max(began, _number(ad, "LastJobLeaseRenewal") or end))
-    return _run(
-        ad, terms, outcome=outcome, reason=reason, ended=max(began, end), wall_s=_wall_s(ad, began, end)
-    )
+    end = max(began, end)
+    return _run(ad, terms, outcome=outcome, reason=reason, ended=end, wall_s=end - began)
 
 
 def verdict(ad: Mapping[str, Any]) -> tuple[Outcome, str]:
@@ -169,6 +169,8 @@ def _vacated(ad: Mapping[str, Any], code: int) -> tuple[Outcome, str]:
     # A job whose files were spooled may go on bearing that it once was held for them.
     if held is not None and held != _SPOOLING:
         return _held(int(held)), _text(ad, "HoldReason", 300) or why
+    if code == _WITHDRAWN:
+        return Outcome.WITHDRAWN, why
     return (_held(code) if code < 1000 else Outcome.EVICTED), why
 
 
@@ -176,19 +178,6 @@ def _held(code: int) -> Outcome:
     if code in _BY_OWNER:
         return Outcome.REMOVED
     return Outcome.FAILED if code in _BY_JOB else Outcome.LOST
-
-
-def _wall_s(ad: Mapping[str, Any], began: float, end: float) -> float:
-    """What the hub measured: from the start of the activation to its end, by the shadow's clock.
-
-    `ActivationDuration` of an earlier run stays in the ad of one that never began to execute.
-    """
-    measured = _number(ad, "ActivationDuration")
-    executed = _number(ad, "JobCurrentStartExecutingDate")
-    span = max(0.0, end - began)
-    if measured is None or executed is None or executed < began:
-        return span
-    return max(0.0, min(measured, span + 1))
 
 
 def _run(

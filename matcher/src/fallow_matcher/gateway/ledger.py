@@ -1,0 +1,137 @@
+"""The routes of the ledger. Sums and balances are for everybody at a centre of the federation; lines, users and single
+differences only for the people and the launcher of a centre that takes part in them.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Query, Request
+
+from fallow.ledger.messages import (
+    AllPilots,
+    Balance,
+    Balances,
+    Key,
+    Lines,
+    Reconciliation,
+    Usage,
+)
+from fallow.offers import CentreName
+from fallow.reports import PilotName
+from fallow.tokens import TokenError, authorise
+from fallow_matcher.gateway.access import Access, Caller, Launcher, Policy, User
+from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.services import Services
+from fallow_matcher.ledger import query, standings
+from fallow_matcher.ledger.reconcile import reconcile
+from fallow_matcher.rules import in_force
+
+
+class UserOrLauncher(Policy):
+    """Users whose token lets them look at jobs may, and launchers; pilots may not."""
+
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: ARG002, D102
+        if isinstance(caller, User):
+            authorise(caller.claims, "query").require()
+        elif not isinstance(caller, Launcher):
+            raise TokenError("forbidden", "The ledger is for people and launchers.")
+
+
+_CALLER = Access(UserOrLauncher())
+
+LINES = 1000
+"""Lines of one page, and the most differences of one answer."""
+_LATEST = 10_000_000_000
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Hub = Annotated[Services, Depends(_services)]
+Who = Annotated[Caller, Depends(_CALLER)]
+Since = Annotated[int, Query(ge=0, le=_LATEST, description="Unix time; only what ended from then on.")]
+Until = Annotated[int, Query(ge=0, le=_LATEST, description="Unix time; only what ended before.")]
+
+
+def get_balance(hub: Hub, caller: Who) -> Balances:  # noqa: ARG001 - who asks does not matter
+    """The standing of every centre now."""
+    now, rules = time.time(), in_force(hub.database).rules
+    found = standings(hub.database, now, rules)
+    return Balances(
+        at=datetime.fromtimestamp(now, UTC),
+        half_life_s=rules.half_life_s,
+        balances=[
+            Balance(centre=centre, resource_class=kind, **vars(standing))
+            for (centre, kind), standing in sorted(found.items())
+        ],
+    )
+
+
+def get_usage(
+    hub: Hub,
+    caller: Who,
+    by: Annotated[list[Key] | None, Query(max_length=8)] = None,
+    since: Since = 0,
+    until: Until = _LATEST,
+    consumer: CentreName | None = None,
+    provider: CentreName | None = None,
+    lent: bool = False,
+) -> Usage:
+    """Sums over runs. Users are told apart only among the jobs of the caller's own centre."""
+    keys = by or [Key.CONSUMER]
+    if Key.USER in keys:
+        if consumer not in (None, caller.centre):
+            raise GatewayError(403, "forbidden", f"Who used what at {consumer} is for its own people.")
+        consumer = caller.centre
+    found = query.sums(hub.database, keys, since, until, consumer=consumer, provider=provider, lent=lent)
+    return Usage(since=_moment(since), until=_moment(until), sums=found)
+
+
+def get_lines(
+    hub: Hub,
+    caller: Who,
+    since: Since = 0,
+    until: Until = _LATEST,
+    after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    pilot: PilotName | None = None,
+) -> Lines:
+    """The runs in which the caller's centre gave or used, a page at a time, oldest entry first."""
+    found = query.lines(hub.database, caller.centre, since, until, after=after, limit=LINES + 1, pilot=pilot)
+    return Lines(centre=caller.centre, lines=found[:LINES], more=len(found) > LINES)
+
+
+def get_pilots(hub: Hub, caller: Who, since: Since = 0, until: Until = _LATEST) -> AllPilots:  # noqa: ARG001
+    """What the pilots of every centre offered, by their own reports."""
+    return AllPilots(centres=query.pilots(hub.database, since, until))
+
+
+def get_reconciliation(hub: Hub, caller: Who, since: Since = 0, until: Until = _LATEST) -> Reconciliation:
+    """How far the hub's view and the pilots' agree; single runs only of the caller's own centre."""
+    agreements, differences = reconcile(hub.database, since, until, time.time())
+    own = differences.get(caller.centre, [])
+    return Reconciliation(
+        since=_moment(since),
+        until=_moment(until),
+        centres=agreements,
+        differences=own[:LINES],
+        differences_left_out=max(0, len(own) - LINES),
+    )
+
+
+def _moment(unix_s: float) -> datetime:
+    return datetime.fromtimestamp(unix_s, UTC)
+
+
+def install(app: FastAPI) -> None:
+    """Add every route; each identifies its caller, who must belong to a centre."""
+    app.get("/v1/ledger/balance")(get_balance)
+    app.get("/v1/ledger/usage")(get_usage)
+    app.get("/v1/ledger/lines")(get_lines)
+    app.get("/v1/ledger/pilots")(get_pilots)
+    app.get("/v1/ledger/reconciliation")(get_reconciliation)

@@ -1,0 +1,69 @@
+"""The routes of pilots' reports: a pilot tells what it did, its centre's launcher reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from fastapi import Depends, FastAPI, Path, Request
+
+from fallow.reports import PilotName, PilotReport
+from fallow.tokens import TokenError
+from fallow_matcher.gateway.access import Access, Caller, Launcher, Pilot, Policy
+from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.services import Services
+from fallow_matcher.ledger import reports
+
+
+class PilotOfItsCentre(Policy):
+    """A pilot may for the pilots of its own centre: the token that it holds names no more than that."""
+
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: D102
+        if not isinstance(caller, Pilot) or caller.centre != _centre(path.get("pilot", "")):
+            raise TokenError("forbidden", "Only a pilot of that centre may report for it.")
+
+
+class LauncherOfThePilot(Policy):
+    """The launcher of the pilot's centre may."""
+
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: D102
+        if not isinstance(caller, Launcher) or caller.centre != _centre(path.get("pilot", "")):
+            raise TokenError("forbidden", "Only the launcher of the pilot's own centre may read its report.")
+
+
+_PILOT = Depends(Access(PilotOfItsCentre()))
+_LAUNCHER = Depends(Access(LauncherOfThePilot()))
+
+
+def _services(request: Request) -> Services:
+    services: Services = request.app.state.services
+    return services
+
+
+Hub = Annotated[Services, Depends(_services)]
+OnePilot = Annotated[PilotName, Path()]
+
+
+def put_report(hub: Hub, pilot: OnePilot, report: PilotReport) -> None:
+    """Store what a pilot says of itself in place of its last report."""
+    if report.pilot != pilot:
+        raise GatewayError(422, "invalid_request", f"pilot: the report is of {report.pilot}, not {pilot}.")
+    reports.keep(hub.database, report)
+
+
+def get_report(hub: Hub, pilot: OnePilot) -> PilotReport:
+    """The last report of a pilot."""
+    found = reports.latest(hub.database, pilot)
+    if found is None:
+        raise GatewayError(404, "not_found", f"There is no report of {pilot}.")
+    return found
+
+
+def _centre(pilot: str) -> str:
+    return pilot.rpartition("-")[0]
+
+
+def install(app: FastAPI) -> None:
+    """Add every route; the dependency of each says who may call it."""
+    app.put("/v1/pilots/{pilot}/report", status_code=204, dependencies=[_PILOT])(put_report)
+    app.get("/v1/pilots/{pilot}/report", dependencies=[_LAUNCHER])(get_report)
