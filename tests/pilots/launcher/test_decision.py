@@ -1,4 +1,4 @@
-"""The launcher's rule: examples for each clause, and properties that no situation may break."""
+"""The launcher's rule: examples for each clause. What no situation may break is in test_decision_properties."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from fallow_pilots.batch.model import Node, Spare
 from fallow_pilots.decision import Decision, decide
@@ -126,6 +124,16 @@ def test_a_pilot_ends_before_its_window_does(policy_of: Policies) -> None:
     assert decision.closes == NOW + timedelta(seconds=1800)
 
 
+@pytest.mark.parametrize(("start", "hours"), [("2026-03-28T21:00", 7), ("2026-10-24T20:00", 9)])
+def test_a_pilot_of_a_night_with_a_clock_change_ends_when_the_window_does(
+    policy_of: Policies, start: str, hours: int
+) -> None:
+    night = {"time_zone": "Europe/Berlin", "windows": [{"start": "22:00", "end": "06:00"}]}
+    policy = policy_of(when=night, pilot={"walltime_s": 86400})
+    begins = datetime.fromisoformat(start).replace(tzinfo=UTC)
+    assert decide(policy, idle_nodes(1), [], begins).walltime_s == hours * 3600
+
+
 def test_a_walltime_is_in_whole_minutes_so_that_a_pilot_knows_its_true_end(policy_of: Policies) -> None:
     policy = policy_of(when={"windows": [{"start": "08:00", "end": "12:30"}]})
     assert decide(policy, idle_nodes(2), [], NOW + timedelta(seconds=1)).walltime_s == 29 * 60
@@ -199,155 +207,112 @@ def test_an_offer_counts_what_ramp_and_back_off_only_delay(policy_of: Policies) 
     assert (decision.launch, decision.room) == (0, 5)
 
 
-NODES = st.builds(
-    Node,
-    name=st.uuids().map(str),
-    cores_free=st.integers(0, 12),
-    memory_mb_free=st.integers(0, 4000),
-    gpus_free=st.integers(0, 2),
-    idle=st.booleans(),
+def launches(decision: Decision) -> list[tuple[int, int, int]]:
+    """Cores, walltime and number of each kind of pilots that start."""
+    return [(one.lot.shape.cores, one.lot.walltime_s, one.count) for one in decision.launches if one.count]
+
+
+def both(some: Spare, others: Spare) -> Spare:
+    """The nodes of both."""
+    return Spare((*some.nodes, *(replace(node, name=f"other-{node.name}") for node in others.nodes)))
+
+
+BIG = {"cores": 16, "memory_mb": 4000}
+
+
+def test_a_node_takes_the_largest_shape_that_fits_it(policy_of: Policies) -> None:
+    policy = policy_of(pilot={"other_shapes": [BIG]})
+    spare = both(idle_nodes(2), idle_nodes(3, cores_free=16))
+    assert launches(decide(policy, spare, [], NOW)) == [(16, 3600, 3), (4, 3600, 2)]
+
+
+def test_what_one_shape_takes_of_a_cap_is_gone_for_the_next(policy_of: Policies) -> None:
+    policy = policy_of(pilot={"other_shapes": [BIG]}, limits={"max_cores": 40})
+    spare = both(idle_nodes(5), idle_nodes(2, cores_free=16))
+    assert launches(decide(policy, spare, [], NOW)) == [(16, 3600, 2), (4, 3600, 2)]
+
+
+@pytest.mark.parametrize("limits", [{"ramp": 0.1}, {"max_pilots": 1, "ramp": 1.0}])
+def test_all_shapes_together_keep_to_what_counts_pilots(policy_of: Policies, limits: dict[str, Any]) -> None:
+    policy = policy_of(pilot={"other_shapes": [BIG]}, limits=limits)
+    spare = both(idle_nodes(5), idle_nodes(2, cores_free=16))
+    assert launches(decide(policy, spare, [], NOW)) == [(16, 3600, 1)]
+
+
+def test_the_canary_is_one_for_all_shapes(policy_of: Policies) -> None:
+    policy = policy_of(pilot={"other_shapes": [BIG]})
+    spare = both(idle_nodes(5), idle_nodes(2, cores_free=16))
+    assert decide(policy, spare, [ended(1, 200, 300)], NOW).launch == 1
+
+
+def test_a_pilot_of_several_nodes_needs_as_many(policy_of: Policies) -> None:
+    policy = policy_of(pilot={"nodes": 2}, limits={"max_nodes": 6})
+    limited_by(decide(policy, idle_nodes(5), [], NOW), "spare capacity", 2)
+    queued = pilot(1, State.QUEUED, cores=8, nodes=2)
+    limited_by(decide(policy, idle_nodes(5), [queued], NOW), "spare capacity", 1)
+    held = [pilot(1, cores=8, nodes=2), pilot(2, cores=8, nodes=2)]
+    limited_by(decide(policy, idle_nodes(5), held, NOW), "limits.max_nodes", 1)
+
+
+def test_cores_are_counted_on_all_nodes_of_a_pilot(policy_of: Policies) -> None:
+    policy = policy_of(pilot={"nodes": 2}, limits={"max_cores": 20})
+    limited_by(decide(policy, idle_nodes(8), [], NOW), "limits.max_cores", 2)
+
+
+def test_a_pilot_is_gone_before_maintenance_begins(policy_of: Policies) -> None:
+    soon, late = NOW + timedelta(seconds=1234), NOW + timedelta(days=1)
+    spare = both(idle_nodes(2, free_until=soon), idle_nodes(1, free_until=late))
+    assert launches(decide(policy_of(), spare, [], NOW)) == [(4, 3600, 1), (4, 1200, 2)]
+    too_soon = NOW + timedelta(seconds=299)
+    assert decide(policy_of(), idle_nodes(2, free_until=too_soon), [], NOW).launch == 0
+
+
+def test_only_gpus_of_the_wanted_model_count(policy_of: Policies) -> None:
+    policy = policy_of(pilot={"gpus": 2, "gpu_model": "a100"})
+    spare = idle_nodes(3, gpus_free=2, gpu_models=(("h100", 2),))
+    assert decide(policy, spare, [], NOW).launch == 0
+    spare = idle_nodes(3, gpus_free=4, gpu_models=(("h100", 2), ("a100", 2)))
+    assert decide(policy, spare, [], NOW).launch == 3
+
+
+def test_only_as_many_start_as_the_scheduler_would_start_at_once(policy_of: Policies) -> None:
+    policy = policy_of(when={"only_backfill": True})
+    limited_by(decide(policy, replace(idle_nodes(5), startable=2), [], NOW), "when.only_backfill", 2)
+    limited_by(decide(policy, replace(idle_nodes(5), startable=0), [], NOW), "when.only_backfill", 0)
+    unknown = decide(policy, idle_nodes(5), [], NOW)
+    limited_by(unknown, "when.only_backfill", 0)
+    assert unknown.reason == "The batch system does not say when a pilot would start."
+
+
+def test_a_pilot_in_a_short_hole_is_short(policy_of: Policies) -> None:
+    policy = policy_of(when={"only_backfill": True})
+    spare = replace(idle_nodes(5), startable=2, startable_s=1000)
+    assert launches(decide(policy, spare, [], NOW)) == [(4, 960, 2)]
+
+
+def test_holes_are_of_no_interest_where_the_policy_does_not_ask(policy_of: Policies) -> None:
+    spare = replace(idle_nodes(5), startable=0, startable_s=600)
+    assert launches(decide(policy_of(), spare, [], NOW)) == [(4, 3600, 5)]
+
+
+def test_pilots_that_were_taken_back_by_name_are_not_started_again(policy_of: Policies) -> None:
+    decision = decide(policy_of(), idle_nodes(5), [pilot(1)], NOW, ceiling=(3, "Two were taken back."))
+    limited_by(decision, "halt", 2)
+    assert decision.reason == "Two were taken back."
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"max_pilots": 0},
+        {"max_nodes": 0},
+        {"max_cores": 0},
+        {"max_gpus": 0},
+        {"share_of_idle": 0},
+        {"core_hours_per_day": 0},
+    ],
 )
-SPARES = st.lists(NODES, max_size=12).map(lambda nodes: Spare(tuple(nodes)))
-AGES = st.integers(0, 2 * 24 * 3600)
-
-
-@st.composite
-def records(draw: st.DrawFn) -> list[PilotRecord]:
-    found = []
-    for serial in range(draw(st.integers(0, 12))):
-        state = draw(st.sampled_from(State))
-        last = draw(AGES)
-        begun = last + draw(st.integers(0, 4000))
-        started = state is State.RUNNING or (state in {State.ENDED, State.LOST} and draw(st.booleans()))
-        over = state in {State.ENDED, State.LOST}
-        found.append(
-            PilotRecord(
-                pilot=f"alder-{serial}",
-                state=state,
-                cores=draw(st.integers(1, 8)),
-                gpus=draw(st.integers(0, 2)),
-                walltime_s=draw(st.integers(60, 90000)),
-                submitted=ago(begun),
-                node=f"own{draw(st.integers(0, 5))}" if state is State.RUNNING else None,
-                started=ago(begun if not over else last) if started else None,
-                ended=ago(last) if over else None,
-                code=draw(st.sampled_from([None, 100, 200, 300, 500, 700])) if over else None,
-            )
-        )
-    return found
-
-
-LIMITS = st.fixed_dictionaries(
-    {
-        "max_pilots": st.integers(0, 20),
-        "share_of_idle": st.floats(0, 1),
-        "ramp": st.floats(0.01, 1),
-    },
-    optional={
-        "max_nodes": st.integers(0, 10),
-        "max_cores": st.one_of(st.just(0), st.integers(4, 60)),
-        "max_gpus": st.one_of(st.just(0), st.integers(2, 10)),
-        "core_hours_per_day": st.one_of(st.just(0), st.floats(4, 500)),
-    },
-)
-WHEN = st.fixed_dictionaries({"only_idle_nodes": st.booleans()})
-GPUS = st.integers(0, 2)
-
-
-def charged_s(record: PilotRecord) -> float:
-    """Core-seconds by second-wise thinking: what ran in the last day, plus what an active pilot may still run."""
-    if record.active:
-        begun = record.started or NOW
-        until = max(NOW, begun + timedelta(seconds=record.walltime_s))
-    elif record.started is None or record.ended is None:
-        return 0
-    else:
-        begun, until = record.started, record.ended
-    return record.cores * max(0.0, (until - max(begun, NOW - timedelta(days=1))).total_seconds())
-
-
-@given(spare=SPARES, own=records(), limits=LIMITS, when=WHEN, gpus=GPUS)
-def test_no_cap_is_ever_passed(
-    policy_of: Policies,
-    spare: Spare,
-    own: list[PilotRecord],
-    limits: dict[str, Any],
-    when: dict[str, Any],
-    gpus: int,
-) -> None:
-    policy = policy_of(limits=limits, when=when, pilot={"gpus": gpus})
-    launch = decide(policy, spare, own, NOW).launch
-    assert launch >= 0
-    if launch == 0:
-        return
-    active = [record for record in own if record.active]
-    coming = [record for record in active if record.node is None]
-    shape, caps = policy.pilot, policy.limits
-    assert len(active) + launch <= caps.max_pilots
-    assert launch <= max(1, -(-caps.ramp * caps.max_pilots // 1))
-    cores = sum(record.cores for record in active) + launch * shape.cores
-    if caps.max_cores is not None:
-        assert cores <= caps.max_cores
-    if caps.max_gpus is not None and gpus:
-        assert sum(record.gpus for record in active) + launch * gpus <= caps.max_gpus
-    if caps.max_nodes is not None:
-        placed = {record.node for record in active if record.node}
-        assert len(placed) + len(coming) + launch <= caps.max_nodes
-    if caps.core_hours_per_day is not None:
-        promised = sum(map(charged_s, own)) + launch * shape.cores * shape.walltime_s
-        assert promised <= caps.core_hours_per_day * 3600 + 1e-6
-    running = sum(record.cores for record in active if record.state is State.RUNNING)
-    left = sum(node.cores_free for node in spare.nodes) + running
-    assert cores <= caps.share_of_idle * left + 1e-6
-    usable = [node for node in spare.nodes if node.cores_free >= shape.cores and node.gpus_free >= gpus]
-    usable = [node for node in usable if node.idle or not policy.when.only_idle_nodes]
-    assert launch + len(coming) <= len(usable)
-
-
-@given(spare=SPARES, own=records(), limits=LIMITS, when=WHEN, more=st.lists(NODES, min_size=1, max_size=3))
-def test_more_spare_capacity_never_means_fewer_pilots(
-    policy_of: Policies,
-    spare: Spare,
-    own: list[PilotRecord],
-    limits: dict[str, Any],
-    when: dict[str, Any],
-    more: list[Node],
-) -> None:
-    policy = policy_of(limits=limits, when=when)
-    fewer = decide(policy, spare, own, NOW).launch
-    larger = Spare((*spare.nodes, *more))
-    assert decide(policy, larger, own, NOW).launch >= fewer
-    freer = Spare(tuple(replace(node, cores_free=node.cores_free + 1, idle=True) for node in spare.nodes))
-    assert decide(policy, freer, own, NOW).launch >= fewer
-
-
-@given(spare=SPARES, own=records(), wait_s=st.integers(0, 1000))
-def test_there_is_never_more_than_one_canary(
-    policy_of: Policies, spare: Spare, own: list[PilotRecord], wait_s: int
-) -> None:
-    policy = policy_of(backoff={"wait_s": wait_s})
-    fizzle_s = policy.backoff.fizzle_s
-    launch = decide(policy, spare, own, NOW).launch
-    failures = [record.ended for record in own if record.fizzled(fizzle_s) and record.ended]
-    if not failures:
-        return
-    last = max(failures)
-    later = [record for record in own if record.submitted >= last]
-    if any(record.proves(fizzle_s, NOW) for record in later):
-        return
-    canaries = sum(record.active for record in later)
-    assert launch + canaries <= max(1, canaries)
-
-
-@given(own=records(), limits=LIMITS)
-def test_a_failed_answer_starts_nothing(
-    policy_of: Policies, own: list[PilotRecord], limits: dict[str, Any]
-) -> None:
-    policy = policy_of(limits=limits)
-    assert decide(policy, None, own, NOW).launch == 0
-    assert decide(policy, Spare(()), own, NOW).launch == 0
-
-
-@given(spare=SPARES, own=records())
-def test_nothing_starts_after_a_withdrawal(policy_of: Policies, spare: Spare, own: list[PilotRecord]) -> None:
-    assert decide(policy_of(), spare, own, NOW, halted="withdrawn").launch == 0
+def test_a_cap_of_zero_starts_nothing_and_is_named(policy_of: Policies, limits: dict[str, Any]) -> None:
+    policy = policy_of(limits=limits, pilot={"gpus": 1})
+    (clause,) = limits
+    limited_by(decide(policy, idle_nodes(5, gpus_free=1), [], NOW), f"limits.{clause}", 0)

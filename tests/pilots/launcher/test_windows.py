@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fallow.errors import SettingsError
 from fallow.settings import parse
-from fallow_pilots.windows import Window, open_until
+from fallow_pilots.windows import Window, longest_s, open_until
 
 BERLIN = "Europe/Berlin"
 
@@ -54,6 +54,42 @@ def test_a_night_is_an_hour_longer_when_clocks_go_back() -> None:
     every_night = window(start="20:00", end="06:00")
     evening = utc("2026-10-24T18:00")
     assert open_until((every_night,), BERLIN, evening) == evening + timedelta(hours=11)
+
+
+@pytest.mark.parametrize(
+    ("zone", "evening", "hours"),
+    [
+        ("America/New_York", "2026-03-08T01:00", 9),
+        ("America/New_York", "2026-11-01T00:00", 11),
+        ("Australia/Lord_Howe", "2026-10-03T09:30", 9.5),
+        ("Australia/Lord_Howe", "2026-04-04T09:00", 10.5),
+        ("America/Santiago", "2026-09-06T00:00", 9),
+        ("America/Santiago", "2026-04-04T23:00", 11),
+        ("Asia/Kathmandu", "2026-03-29T14:15", 10),
+    ],
+)
+def test_a_night_is_as_long_as_its_zone_makes_it(zone: str, evening: str, hours: float) -> None:
+    night = window(start="20:00", end="06:00")
+    begins = utc(evening)
+    assert open_until((night,), zone, begins) == begins + timedelta(hours=hours)
+    just_before = begins - timedelta(seconds=1)
+    assert open_until((night,), zone, just_before) == just_before
+
+
+@pytest.mark.parametrize(("start", "hours"), [("2026-09-05T22:00", 6), ("2026-04-04T21:00", 7)])
+def test_midnight_itself_may_be_skipped_or_come_an_hour_late(start: str, hours: float) -> None:
+    evening = window(start="18:00", end="24:00")
+    begins = utc(start)
+    assert open_until((evening,), "America/Santiago", begins) == begins + timedelta(hours=hours)
+
+
+def test_the_longest_window_of_a_week_is_known() -> None:
+    monday = date(2026, 1, 5)
+    assert longest_s((), BERLIN, monday) is None
+    assert longest_s((window(),), BERLIN, monday) is None
+    assert longest_s((NIGHTS,), BERLIN, monday) == 10 * 3600
+    weekend = window(days=["sat", "sun"])
+    assert longest_s((NIGHTS, weekend), BERLIN, monday) == (4 + 48) * 3600
 
 
 def test_a_window_within_a_skipped_hour_keeps_its_length() -> None:
