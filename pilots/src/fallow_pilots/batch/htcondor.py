@@ -28,9 +28,8 @@ SCRIPT = """\
 {start} &
 pilot=$!
 trap 'kill -TERM "$pilot"' TERM
-while kill -0 "$pilot" 2>/dev/null; do
+while sleep 5 && kill -0 "$pilot" 2>/dev/null; do
     if [ -e {order} ]; then kill -USR1 "$pilot"; break; fi
-    sleep 5
 done &
 watch=$!
 while :; do
