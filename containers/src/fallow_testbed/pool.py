@@ -2,7 +2,8 @@
 
 This pool is the centre's own and has nothing to do with the hub's: its daemons know each other by a pool password, its
 users by the account that they have on the login host, and its jobs run as that account. Where a local job needs the
-room, it takes it from pilots after a grace time, as a centre's owner would have it.
+room, it takes it from a pilot after a grace time, as a centre's owner would have it. Slots are static and as large as a
+pilot: HTCondor gives no grace where it preempts parts of a partitionable slot.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ PREEMPTION_GRACE_S = 15
 
 def condor_config(name: str, centre: Centre, *, login: bool) -> str:
     """`condor_config` of a centre's login host, or of one of its nodes."""
+    slots = max(1, centre.cores // centre.pilots.cores)
     daemons = "MASTER, COLLECTOR, NEGOTIATOR, SCHEDD" if login else "MASTER, STARTD"
     return f"""\
 RELEASE_DIR = /usr
@@ -66,10 +68,9 @@ ALLOW_ADMINISTRATOR = condor@{name}, root@{name}
 
 NUM_CPUS = {centre.cores}
 MEMORY = {centre.memory_mb}
-NUM_SLOTS = 1
-NUM_SLOTS_TYPE_1 = 1
-SLOT_TYPE_1 = 100%
-SLOT_TYPE_1_PARTITIONABLE = True
+NUM_SLOTS_TYPE_1 = {slots}
+SLOT_TYPE_1 = cpus={centre.pilots.cores}, memory={centre.memory_mb // slots}, disk=auto
+SLOT_TYPE_1_PARTITIONABLE = False
 START = True
 SUSPEND = False
 PREEMPT = False
@@ -78,7 +79,6 @@ RANK = TARGET.Owner =!= "{PILOTS}"
 MAXJOBRETIREMENTTIME = 0
 MACHINEMAXVACATETIME = {PREEMPTION_GRACE_S}
 NEGOTIATOR_CONSIDER_PREEMPTION = True
-ALLOW_PSLOT_PREEMPTION = True
 RUNBENCHMARKS = False
 ENABLE_KERNEL_TUNING = False
 DOCKER =
