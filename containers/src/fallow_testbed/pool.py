@@ -117,7 +117,7 @@ def wait_for_nodes(login: Host, centre: Centre) -> None:
         slots = login.run(["condor_status", "-constraint", "PartitionableSlot", "-af", "Name"], check=False)
         return bool(queue.stdout.strip()) and len(slots.stdout.split()) == centre.nodes
 
-    wait_until(up, f"HTCondor on {login.name}", 60)
+    wait_until(up, f"HTCondor on {login.name}", 120)
 
 
 def _start(host: Host) -> None:
