@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from fallow.capacity import CapacityHistory
 from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, RefusedError
+from fallow.explanations import Explanation
 from fallow.ledger.messages import AllPilots, Balances, Key, Lines, Reconciliation, Usage
 from fallow.ledger.messages import Line as LedgerLine
 from fallow.messages import (
@@ -176,6 +177,11 @@ class HubClient:
     def _ledger(self, what: str, wanted: Sequence[tuple[str, str]] = ()) -> Answer:
         url = f"{self._base}/v1/ledger/{what}?{urlencode(wanted)}"
         return self._web.send("GET", url, bearer=self._token(), repeatable=True)
+
+    def explain(self, job: str) -> Explanation:
+        """Why the user's own job waits, or why it runs or ran where and when it does."""
+        url = f"{self._base}/v1/jobs/{quote(job, safe='.')}/explain"
+        return _read(Explanation, self._web.send("GET", url, bearer=self._token(), repeatable=True))
 
     def storage(self, below: str = "") -> StorageAccess:
         """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated.

@@ -35,6 +35,7 @@ OPERATIONS = (
     ("PUT", "/v1/offers/{centre}"),
     ("GET", "/v1/offers"),
     ("GET", "/v1/capacity/history"),
+    ("GET", "/v1/jobs/{job}/explain"),
     ("POST", "/v1/storage"),
     ("GET", "/v1/images/{digest}"),
     ("PUT", "/v1/images/{digest}"),

@@ -33,7 +33,10 @@ def outcome(clause: str, my: Any, target: Any) -> bool | None:
     bindings()  # some functions are known to ClassAds only with HTCondor's own library
     import classad2
 
-    value = classad2.ExprTree(clause).eval(my, target)
+    try:
+        value = classad2.ExprTree(clause).eval(my, target)
+    except classad2.ClassAdException:  # it took too many steps, or went too deep
+        return None
     if isinstance(value, classad2.Value):
         return None
     return bool(value) if isinstance(value, (bool, int, float)) else None

@@ -58,9 +58,9 @@ def time(seconds: float | None) -> str:
     if seconds is None:
         return "an unknown time"
     for length, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * length:
+        if seconds >= 2 * length or seconds == length:
             return f"{number(seconds / length)} {unit}"
-    return f"{number(seconds)} s"
+    return f"{seconds:.0f} s"
 
 
 def number(value: float | None) -> str:

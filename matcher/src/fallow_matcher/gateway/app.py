@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fallow import __version__
 from fallow.errors import FallowError
 from fallow.messages import Refusal
-from fallow_matcher.gateway import audit, capacity, errors, ledger, reports, routes, rules
+from fallow_matcher.gateway import audit, capacity, errors, explain, ledger, reports, routes, rules
 from fallow_matcher.gateway.access import routes_without_policy
 from fallow_matcher.gateway.errors import GatewayError
 from fallow_matcher.gateway.limits import BodyLimit
@@ -43,6 +43,7 @@ def create_app(services: Services) -> FastAPI:
     routes.install(app)
     rules.install(app)
     capacity.install(app)
+    explain.install(app)
     reports.install(app)
     ledger.install(app)
     errors.install(app)

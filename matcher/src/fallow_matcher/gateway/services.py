@@ -15,6 +15,7 @@ from fallow.tokens import Claims, Validator
 from fallow_matcher import rules
 from fallow_matcher.capacity.offers import OfferStore
 from fallow_matcher.database import open_database
+from fallow_matcher.explain.fence import Fence
 from fallow_matcher.gateway.access import Callers
 from fallow_matcher.gateway.audit import Audit, audit_file
 from fallow_matcher.gateway.limits import Limits
@@ -38,6 +39,7 @@ class Services:
     audit: Audit
     database: Engine
     pool: Pool
+    fence: Fence
 
     def close(self) -> None:
         """Close what is open."""
@@ -99,4 +101,5 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
         audit=Audit(audit_file(settings.state_dir)),
         database=database,
         pool=Pool(settings),
+        fence=Fence(),
     )
