@@ -23,6 +23,11 @@ def ago(seconds: float) -> datetime:
     return NOW - timedelta(seconds=seconds)
 
 
+def mostly(usual: Any, otherwise: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """The usual value in most cases: a clause that always binds would hide the others."""
+    return st.integers(0, 7).flatmap(lambda number: otherwise if number == 5 else st.just(usual))
+
+
 def named(prefix: str, nodes: list[Node]) -> tuple[Node, ...]:
     """The nodes, each with a name of its own."""
     return tuple(replace(node, name=f"{prefix}{index}") for index, node in enumerate(nodes))
@@ -31,20 +36,20 @@ def named(prefix: str, nodes: list[Node]) -> tuple[Node, ...]:
 NODES = st.builds(
     Node,
     name=st.just(""),
-    cores_free=st.integers(0, 12),
-    memory_mb_free=st.integers(0, 4000),
-    gpus_free=st.integers(0, 2),
-    idle=st.booleans(),
+    cores_free=st.integers(0, 16),
+    memory_mb_free=st.sampled_from([0, 999, 4000, 9000]),
+    gpus_free=st.integers(0, 4),
+    idle=st.sampled_from([True, True, True, False]),
     free_until=st.one_of(
-        st.none(), st.integers(-100, 9000).map(lambda seconds: NOW + timedelta(seconds=seconds))
+        st.none(), st.none(), st.integers(-100, 9000).map(lambda seconds: NOW + timedelta(seconds=seconds))
     ),
 )
 MORE = st.lists(NODES, min_size=1, max_size=3).map(lambda nodes: named("more", nodes))
 SPARES = st.builds(
     Spare,
-    nodes=st.lists(NODES, max_size=12).map(lambda nodes: named("n", nodes)),
-    waiting=st.one_of(st.none(), st.integers(0, 5)),
-    startable=st.one_of(st.none(), st.integers(0, 8)),
+    nodes=st.lists(NODES, min_size=1, max_size=12).map(lambda nodes: named("n", nodes)),
+    waiting=st.sampled_from([None, 0, 1, 2, 5]),
+    startable=st.sampled_from([None, 0, 1, 3, 8]),
     startable_s=st.one_of(st.none(), st.integers(300, 3600)),
 )
 AGES = st.integers(0, 2 * 24 * 3600)
@@ -53,8 +58,8 @@ AGES = st.integers(0, 2 * 24 * 3600)
 @st.composite
 def records(draw: st.DrawFn) -> list[PilotRecord]:
     found = []
-    for serial in range(draw(st.integers(0, 12))):
-        state = draw(st.sampled_from(State))
+    for serial in range(draw(st.sampled_from([0, 0, 1, 2, 3, 6]))):
+        state = draw(st.sampled_from([*State, State.RUNNING, State.ENDED]))
         last = draw(AGES)
         begun = last + draw(st.integers(0, 4000))
         started = state is State.RUNNING or (state in {State.ENDED, State.LOST} and draw(st.booleans()))
@@ -71,7 +76,7 @@ def records(draw: st.DrawFn) -> list[PilotRecord]:
                 node=f"own{draw(st.integers(0, 5))}" if state is State.RUNNING else None,
                 started=ago(begun if not over else last) if started else None,
                 ended=ago(last) if over else None,
-                code=draw(st.sampled_from([None, 100, 200, 300, 500, 700])) if over else None,
+                code=draw(st.sampled_from([None, 100, 200, 200, 200, 300, 500, 700])) if over else None,
             )
         )
     return found
@@ -81,21 +86,23 @@ SHAPES = st.lists(
     st.fixed_dictionaries(
         {
             "cores": st.integers(1, 6),
-            "memory_mb": st.integers(256, 3000),
-            "gpus": st.integers(0, 2),
-            "nodes": st.integers(1, 2),
+            "memory_mb": st.sampled_from([256, 1000, 3000]),
+            "gpus": st.sampled_from([0, 0, 1, 2]),
+            "nodes": st.sampled_from([1, 1, 2]),
         }
     ),
     min_size=1,
     max_size=3,
 )
+WINDOWS = [[{"start": "08:00", "end": "12:30"}], [{"start": "08:00", "end": "12:04"}], [{"start": "13:00"}]]
 WHEN = st.fixed_dictionaries(
-    {"only_idle_nodes": st.booleans(), "only_backfill": st.booleans()},
-    optional={
-        "queue_below": st.integers(1, 6),
-        "windows": st.just([{"start": "08:00", "end": "12:30"}]),
-        "node_idle_s": st.just(600),
-    },
+    {
+        "only_idle_nodes": st.booleans(),
+        "only_backfill": mostly(False, st.just(True)),
+        "queue_below": mostly(None, st.sampled_from([1, 3, 6])),
+        "windows": mostly([], st.sampled_from(WINDOWS)),
+        "node_idle_s": mostly(0, st.just(600)),
+    }
 )
 
 
@@ -115,16 +122,14 @@ def policies(draw: st.DrawFn, kinds: st.SearchStrategy[list[dict[str, Any]]] = S
     limits = draw(
         st.fixed_dictionaries(
             {
-                "max_pilots": st.integers(0, 20),
-                "share_of_idle": st.floats(0, 1),
-                "ramp": st.floats(0.01, 1),
-            },
-            optional={
-                "max_nodes": st.sampled_from([0, 2, 3, 5, 10]),
-                "max_cores": st.one_of(st.just(0), st.integers(most["cores"], 60)),
-                "max_gpus": st.one_of(st.just(0), st.integers(max(1, most["gpus"]), 10)),
-                "core_hours_per_day": st.one_of(st.just(0), st.floats(most["cores"], 500)),
-            },
+                "max_pilots": mostly(50, st.sampled_from([0, 2, 5, 10])),
+                "share_of_idle": mostly(1.0, st.floats(0, 1)),
+                "ramp": mostly(1.0, st.sampled_from([0.01, 0.1, 0.5])),
+                "max_nodes": mostly(None, st.sampled_from([0, 2, 3, 5, 10])),
+                "max_cores": mostly(None, st.one_of(st.just(0), st.integers(most["cores"], 60))),
+                "max_gpus": mostly(None, st.one_of(st.just(0), st.integers(max(1, most["gpus"]), 10))),
+                "core_hours_per_day": mostly(None, st.one_of(st.just(0), st.floats(most["cores"], 100))),
+            }
         )
     )
     return {"pilot": {**first, "other_shapes": others}, "limits": limits, "when": when}
