@@ -14,7 +14,7 @@ from fallow.files import read_private, write_private
 from fallow.offers import CentreName
 from fallow.settings import Settings
 
-PILOT_ID = r"^[a-z0-9][a-z0-9-]{0,62}-[0-9]{1,12}$"
+PILOT_ID = r"^[a-z0-9][a-z0-9-]{0,62}-[0-9]{1,12}(n[0-9]{1,5})?$"
 
 
 class PilotSpec(Settings):
@@ -46,6 +46,8 @@ class PilotSpec(Settings):
     """Scratch space that jobs may share; 0: what the scratch directory has free."""
     gpus: int = Field(default=0, ge=0)
     """GPUs of the allocation."""
+    whole_node: bool = False
+    """Offer all that the allocation has of the node, and not only so much as was asked for."""
     walltime_s: int = Field(ge=60)
     """Length of the allocation, counted from the start of the batch job."""
     idle_exit_s: int = Field(ge=1)

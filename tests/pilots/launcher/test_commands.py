@@ -74,7 +74,7 @@ def test_a_dry_run_shows_the_command_and_starts_nothing(fallow: Fallow, slurm: F
     shown = fallow("run --dry-run").output
     assert "2 pilots would start; limited by spare capacity" in shown
     assert "sbatch --parsable --export=NONE" in shown
-    assert "exec srun" in shown
+    assert "fallow-pilot-node --spec" in shown
     assert len(slurm.jobs) == 3
 
 

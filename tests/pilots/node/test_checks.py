@@ -1,101 +1,140 @@
+"""What lies on the node."""
+
 from __future__ import annotations
 
 import shutil
-import socket
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fallow.errors import NotAvailableError
 from fallow_pilots.node import checks
-from fallow_pilots.node.checks import Finding
+from fallow_pilots.node.allocation import Allocation
 from fallow_pilots.spec import PilotSpec
 
 Make = Callable[..., PilotSpec]
 
 
+def test_a_full_disk_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "LEAST_DISK_MB", 1 << 40)
+    finding = checks.check_disk(0, tmp_path)
+    assert (finding.good, finding.fatal) == (False, True)
+
+
+def test_less_disk_than_promised_is_no_reason_to_stop(tmp_path: Path) -> None:
+    finding = checks.check_disk(1 << 40, tmp_path)
+    assert (finding.good, finding.fatal) == (False, False)
+
+
+def test_the_slot_offers_no_more_disk_than_there_is(tmp_path: Path) -> None:
+    free_kb = shutil.disk_usage(tmp_path).free >> 10
+    assert checks.disk_kb(1, tmp_path) == 1024
+    assert checks.disk_kb(1 << 40, tmp_path) <= free_kb * 1.1
+
+
+def test_the_speed_of_the_scratch_directory_is_advertised_and_nothing_is_left(tmp_path: Path) -> None:
+    finding = checks.check_speed(tmp_path)
+    assert finding.good
+    assert isinstance(finding.capabilities["FallowScratchSpeed"], int)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_scratch_directory_that_cannot_be_written_is_fatal(tmp_path: Path) -> None:
+    assert checks.check_speed(tmp_path / "missing").fatal
+
+
 @pytest.mark.parametrize(
-    ("text", "number"),
+    ("offered", "good", "fatal"),
     [
-        ("$CondorVersion: 25.14.1 2026-10-16 PackageID: x $", (25, 14, 1)),
-        ("apptainer version 1.4.5-2.el9", (1, 4, 5)),
-        ("no version", None),
+        (Allocation(4, 4000, 1, 0), True, False),
+        (Allocation(2, 4000, 1, 0), False, False),
+        (Allocation(4, 3000, 1, 0), False, False),
+        (Allocation(4, 4000, 0, 0), False, False),
+        (Allocation(4, 100, 1, 0), False, True),
     ],
 )
-def test_versions_are_found_in_what_programs_say(text: str, number: tuple[int, ...] | None) -> None:
-    assert checks.version(text) == number
+def test_less_than_was_asked_for_is_said_and_next_to_no_memory_is_fatal(
+    make_spec: Make, offered: Allocation, good: bool, fatal: bool
+) -> None:
+    finding = checks.check_allocation(make_spec(gpus=1), offered)
+    assert (finding.good, finding.fatal) == (good, fatal)
 
 
-def test_too_little_memory_is_fatal_and_says_both_numbers(make_spec: Make) -> None:
-    finding = checks.check_memory(make_spec(memory_mb=4000), "MemTotal:  1024000 kB\n")
-    assert finding.fatal
-    assert "has 1000 MB of memory, the pilot was given 4000" in finding.words
+def test_an_image_store_says_whether_it_takes_more(tmp_path: Path) -> None:
+    assert checks.check_store(tmp_path).capabilities == {"FallowImageStore": True}
 
 
-def test_less_disk_than_promised_is_no_reason_to_stop(make_spec: Make, tmp_path: Path) -> None:
-    finding = checks.check_disk(make_spec(disk_mb=1 << 40), tmp_path)
-    assert (finding.good, finding.fatal) == (False, False)
+def test_without_an_image_store_nothing_could_run(tmp_path: Path) -> None:
+    assert checks.check_store(tmp_path / "missing").fatal
 
 
-def test_the_slot_offers_no_more_disk_than_there_is(make_spec: Make, tmp_path: Path) -> None:
-    free_kb = shutil.disk_usage(tmp_path).free >> 10
-    assert checks.disk_kb(make_spec(disk_mb=1), tmp_path) == 1024
-    assert checks.disk_kb(make_spec(disk_mb=1 << 40), tmp_path) <= free_kb * 1.1
+@pytest.mark.parametrize(
+    ("flags", "level"),
+    [
+        ("", ""),
+        ("cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3", "x86-64-v2"),
+        (" ".join(flags for _, flags in checks.LEVELS[:2]), "x86-64-v3"),
+        (" ".join(flags for _, flags in checks.LEVELS), "x86-64-v4"),
+        (checks.LEVELS[2][1], ""),
+    ],
+)
+def test_the_level_of_the_processor_is_the_highest_that_is_whole(flags: str, level: str) -> None:
+    finding = checks.check_processor(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
+    assert finding.capabilities.get("FallowProcessor", "") == level
 
 
-def test_a_hub_that_does_not_answer_is_advertised_not_fatal(make_spec: Make) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        port = listening.getsockname()[1]
-        finding = checks.check_hub(make_spec(hub=f"https://127.0.0.1:{port}"))
-    assert (finding.good, finding.fatal) == (False, False)
-    assert finding.capabilities == {"FallowHubReachable": False}
+def test_promised_and_mounted_repositories_are_looked_at(tmp_path: Path) -> None:
+    for name in ("atlas.example.org", "cms.example.org", "config"):
+        (tmp_path / name).mkdir()
+    found = checks.repositories(("cms.example.org", "lhcb.example.org"), tmp_path)
+    assert found == ["cms.example.org", "lhcb.example.org", "atlas.example.org"]
+    assert checks.repositories((), tmp_path / "missing") == []
 
 
-def test_a_collector_that_cannot_be_reached_is_named(make_spec: Make) -> None:
-    with socket.socket() as listening:
-        listening.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{listening.getsockname()[1]}"
-        finding = checks.check_collector(make_spec(collector=address))
-    assert not finding.good
-    assert address in finding.words
-
-
-def test_a_missing_repository_is_advertised_as_missing() -> None:
+def test_a_missing_repository_is_not_advertised() -> None:
     finding = checks.check_cvmfs("no.such.example.org")
-    assert finding.capabilities == {"FallowCvmfs_no_such_example_org": False}
+    assert (finding.good, finding.fatal, finding.capabilities) == (False, False, {})
 
 
-def test_gpus_that_nobody_asked_for_are_not_looked_for(make_spec: Make) -> None:
-    assert checks.check_gpus(make_spec(gpus=0), Path("/nowhere")).good
+def test_gpus_that_nobody_asked_for_are_not_looked_for() -> None:
+    assert checks.check_gpus(0, Path("/nowhere")).good
 
 
-def test_gpus_that_are_not_found_are_not_offered(make_spec: Make) -> None:
-    finding = checks.check_gpus(make_spec(gpus=1), Path("/nowhere"))
+def test_gpus_that_are_not_found_are_not_offered() -> None:
+    finding = checks.check_gpus(1, Path("/nowhere"))
     assert (finding.good, finding.capabilities) == (False, {})
 
 
-def test_only_fatal_trouble_stops_a_pilot() -> None:
-    findings = [
-        Finding("a", False, "bad"),
-        Finding("b", True, "good", fatal=True),
-        Finding("c", False, "worse", fatal=True),
-    ]
-    assert [finding.check for finding in checks.fatal(findings)] == ["c"]
+DISCOVERED = """\
+DetectedGPUs="GPU-c4a646d7, GPU-6a96bd13"
+Common=[ Capability=8.0; DeviceName="NVIDIA A100-SXM4-40GB"; ECCEnabled=true; ]
+GPU_6a96bd13=[ id="GPU-6a96bd13"; DevicePciBusId="0000:AF:00.0"; ]
+GPU_c4a646d7=[ id="GPU-c4a646d7"; DevicePciBusId="0000:3B:00.0"; ]
+"""
 
 
-def test_a_program_that_hangs_is_stopped() -> None:
-    with pytest.raises(NotAvailableError, match="did not end within 0 s"):
-        checks.run([sys.executable, "-c", "import time; time.sleep(600)"], timeout_s=0.2)
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (DISCOVERED, (2, ["NVIDIA A100-SXM4-40GB"])),
+        ("DetectedGPUs=0\n", (0, [])),
+        ('DetectedGPUs = "CUDA0"\nCUDA0DeviceName="Tesla P100"\n', (1, ["Tesla P100"])),
+        ("", (0, [])),
+    ],
+)
+def test_gpus_are_counted_and_their_models_named(said: str, found: tuple[int, list[str]]) -> None:
+    assert checks.gpus(said) == found
 
 
-def test_a_program_of_the_node_does_not_get_our_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CANARY", "x")
-    assert "CANARY" not in checks.run(["env"]).stdout
+def discovery(directory: Path, text: str) -> Path:
+    program = directory / "condor_gpu_discovery"
+    program.write_text(f"#!/bin/sh\ncat <<'.'\n{text}.\n")
+    program.chmod(0o755)
+    return directory
 
 
-def test_a_missing_program_is_named() -> None:
-    with pytest.raises(NotAvailableError, match="has no no-such-program"):
-        checks.find_program("no-such-program")
+@pytest.mark.parametrize(("wanted", "good"), [(2, True), (3, False)])
+def test_gpus_are_advertised_with_their_model(tmp_path: Path, wanted: int, good: bool) -> None:
+    finding = checks.check_gpus(wanted, discovery(tmp_path, DISCOVERED))
+    assert finding.good is good
+    assert finding.capabilities["FallowGpuModel"] == "NVIDIA A100-SXM4-40GB"

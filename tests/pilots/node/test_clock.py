@@ -2,23 +2,10 @@ from __future__ import annotations
 
 import pytest
 
-from fallow_pilots.node.clock import end_of_allocation, skew_s
+from fallow_pilots.node.clock import skew_s
 
 DATE = "Sat, 21 Nov 2026 08:00:00 GMT"
 MOMENT = 1795248000.0
-
-
-def test_the_end_is_what_was_asked_for() -> None:
-    assert end_of_allocation(1000.0, 600, {}) == 1600.0
-
-
-def test_the_batch_systems_earlier_end_counts() -> None:
-    assert end_of_allocation(1000.0, 600, {"SLURM_JOB_END_TIME": "1500"}) == 1500.0
-
-
-@pytest.mark.parametrize("said", ["", "soon", "0", "900", "-5", "1e9"])
-def test_an_end_that_makes_no_sense_is_ignored(said: str) -> None:
-    assert end_of_allocation(1000.0, 600, {"SLURM_JOB_END_TIME": said}) == 1600.0
 
 
 def test_clocks_that_agree_have_no_skew() -> None:

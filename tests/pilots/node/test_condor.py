@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fallow_pilots.node.condor import Node, Programs, draining, literal, render, settings, start_expression
+from fallow_pilots.node.condor import Node, Programs, literal, overrides, render, settings, start_expression
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.spec import PilotSpec
 
@@ -16,7 +16,7 @@ PROGRAMS = Programs(sbin=Path("/usr/sbin"), libexec=Path("/usr/libexec/condor"))
 
 @pytest.fixture
 def values(make_spec: Make, place: Layout) -> dict[str, str]:
-    node = Node(hostname="wn1", disk_kb=2048, capabilities={"HasSIF": True})
+    node = Node(hostname="wn1", cores=4, memory_mb=4000, disk_kb=2048, capabilities={"HasSIF": True})
     return settings(make_spec(), place, PROGRAMS, node, until=1_800_000_000)
 
 
@@ -117,8 +117,22 @@ def test_configuration_keeps_dollars_of_patterns(make_spec: Make) -> None:
     assert not re.search(r"\$(?!\()", start_expression(make_spec()))
 
 
+def test_an_open_slot_only_moves_its_end() -> None:
+    assert overrides(until=5, closed=False, withdrawn=False) == "FallowUntil = 5\n"
+
+
 def test_a_draining_slot_takes_nothing_new() -> None:
-    assert "FALLOW_ACCEPT = False\n" in draining()
+    assert "FALLOW_ACCEPT = False\n" in overrides(until=5, closed=True, withdrawn=False)
+
+
+def test_a_withdrawn_slot_gives_back_what_runs_and_holds_no_job() -> None:
+    changed = overrides(until=5, closed=True, withdrawn=True)
+    assert "PREEMPT = True\n" in changed
+    assert "WANT_HOLD = False\n" in changed
+
+
+def test_a_slot_is_of_the_size_that_was_found(values: dict[str, str]) -> None:
+    assert (values["NUM_CPUS"], values["MEMORY"], values["DISK"]) == ("4", "4000", "2048")
 
 
 @pytest.mark.parametrize(("value", "text"), [(True, "True"), (7, "7"), ("a b", '"a b"'), ('q"', '"q\\""')])

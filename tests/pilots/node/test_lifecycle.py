@@ -18,6 +18,9 @@ CALM = Situation(
     token_valid=True,
     evict_s=30.0,
     busy=True,
+    idle_s=0.0,
+    idle_exit_s=300.0,
+    black_hole=False,
 )
 QUIET_END = End(
     phase=Phase.WORKING,
@@ -65,8 +68,27 @@ def test_a_claim_made_just_before_the_slot_closed_is_waited_for() -> None:
     assert next_phase(closing) is Phase.DRAINING
 
 
-def test_what_does_not_end_in_time_is_killed() -> None:
-    assert next_phase(replace(CALM, phase=Phase.EVICTING, phase_age_s=30.0)) is Phase.KILLING
+@pytest.mark.parametrize("phase", [Phase.WITHDRAWING, Phase.EVICTING])
+def test_what_does_not_end_in_time_is_killed(phase: Phase) -> None:
+    assert next_phase(replace(CALM, phase=phase, phase_age_s=30.0)) is Phase.KILLING
+
+
+def test_without_work_for_long_it_closes() -> None:
+    assert next_phase(replace(CALM, busy=False, idle_s=299.0)) is Phase.WORKING
+    assert next_phase(replace(CALM, busy=False, idle_s=300.0)) is Phase.DRAINING
+
+
+def test_on_a_node_that_fails_every_job_it_closes() -> None:
+    assert next_phase(replace(CALM, black_hole=True)) is Phase.DRAINING
+
+
+@pytest.mark.parametrize("phase", [Phase.WORKING, Phase.DRAINING])
+def test_withdrawn_it_gives_back_what_runs_before_it_ends(phase: Phase) -> None:
+    withdrawn = replace(CALM, phase=phase, asked=Asked.WITHDRAW)
+    assert next_phase(withdrawn) is Phase.WITHDRAWING
+    assert next_phase(replace(withdrawn, busy=False)) is Phase.EVICTING
+    assert next_phase(replace(withdrawn, phase=Phase.WITHDRAWING, phase_age_s=2.0)) is Phase.WITHDRAWING
+    assert next_phase(replace(withdrawn, phase=Phase.WITHDRAWING, busy=False)) is Phase.EVICTING
 
 
 @given(
@@ -80,6 +102,9 @@ def test_what_does_not_end_in_time_is_killed() -> None:
         token_valid=st.booleans(),
         evict_s=st.floats(0, 1e3),
         busy=st.booleans(),
+        idle_s=st.floats(0, 1e3),
+        idle_exit_s=st.floats(1, 1e3),
+        black_hole=st.booleans(),
     )
 )
 def test_a_pilot_never_goes_back(situation: Situation) -> None:
@@ -92,6 +117,9 @@ def test_a_pilot_never_goes_back(situation: Situation) -> None:
         (QUIET_END, Code.NO_WORK),
         (replace(QUIET_END, jobs_run=3), Code.WORK_DONE),
         (replace(QUIET_END, jobs_run=3, asked=Asked.DRAIN), Code.ASKED_TO_STOP),
+        (replace(QUIET_END, jobs_run=3, asked=Asked.WITHDRAW), Code.ASKED_TO_STOP),
+        (replace(QUIET_END, jobs_run=10, black_hole="The last 10 jobs failed."), Code.SITE_BROKEN),
+        (replace(QUIET_END, asked=Asked.EVICT, black_hole="The last 10 jobs failed."), Code.SITE_BROKEN),
         (replace(QUIET_END, seen_in_pool=False, denied=True), Code.BANNED),
         (replace(QUIET_END, seen_in_pool=False), Code.HUB_BROKEN),
         (replace(QUIET_END, token_valid=False), Code.HUB_BROKEN),

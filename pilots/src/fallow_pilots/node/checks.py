@@ -1,4 +1,4 @@
-"""The node check: what this node can do, and whether payloads would be safe on it.
+"""The check of what lies on the node: programs, disk, memory, image store, processor, GPUs, CVMFS.
 
 Each check looks at one thing and answers with a `Finding`. Only what makes payloads unsafe, or every payload fail, is
 fatal; the rest is advertised in the slot, where jobs may ask for it.
@@ -9,106 +9,28 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import socket
-import subprocess
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
-import requests
-
 from fallow.errors import NotAvailableError
-from fallow_pilots.node.clock import skew_s
-from fallow_pilots.node.condor import Programs, Value
+from fallow_pilots.node.allocation import Allocation
+from fallow_pilots.node.condor import Programs
+from fallow_pilots.node.finding import Finding, find_program, run, version
 from fallow_pilots.spec import PilotSpec
 
 OLDEST_HTCONDOR = (25, 13, 2)
-OLDEST_APPTAINER = (1, 3, 0)
-MAX_SKEW_S = 60.0
-"""Tokens carry moments; with more they are refused or live too long."""
-COMMAND_S = 30.0
 LEAST_DISK_MB = 256
-CVMFS_S = 10.0
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What one check found.
-
-    Args:
-        check: The check's name.
-        good: Whether all is well.
-        words: One sentence: what was found and, where it is not well, what to do.
-        fatal: Whether the pilot must not take payloads.
-        capabilities: Attributes to advertise.
-    """
-
-    check: str
-    good: bool
-    words: str
-    fatal: bool = False
-    capabilities: Mapping[str, Value] = field(default_factory=dict)
-
-
-def capabilities(findings: Sequence[Finding]) -> dict[str, Value]:
-    """All that the findings have to advertise."""
-    merged: dict[str, Value] = {}
-    for finding in findings:
-        merged.update(finding.capabilities)
-    return merged
-
-
-def fatal(findings: Sequence[Finding]) -> list[Finding]:
-    """The findings that forbid taking payloads."""
-    return [finding for finding in findings if finding.fatal and not finding.good]
-
-
-def version(text: str) -> tuple[int, ...] | None:
-    """The first dotted version number in a program's output."""
-    found = re.search(r"\b(\d+)\.(\d+)\.(\d+)", text)
-    return tuple(map(int, found.groups())) if found else None
-
-
-def run(
-    argv: Sequence[str], timeout_s: float = COMMAND_S, directory: Path | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run a program of the node with an environment of its own.
-
-    Raises:
-        NotAvailableError: It cannot be started or does not end.
-    """
-    try:
-        return subprocess.run(
-            list(argv),
-            check=False,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            stdin=subprocess.DEVNULL,
-            cwd=directory,
-            env={"PATH": os.defpath + ":/usr/sbin:/sbin", "HOME": "/nonexistent", "LC_ALL": "C"},
-        )
-    except subprocess.TimeoutExpired as error:
-        raise NotAvailableError(f"{argv[0]} did not end within {timeout_s:.0f} s.") from error
-    except OSError as error:
-        raise NotAvailableError(f"{argv[0]} cannot be started: {error.strerror}.") from error
-
-
-def find_program(name: str) -> Path:
-    """A program on PATH or in the system's directories.
-
-    Raises:
-        NotAvailableError: There is none.
-    """
-    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/local/sbin", "/usr/sbin", "/sbin"])
-    found = shutil.which(name, path=path)
-    if found is None:
-        raise NotAvailableError(
-            f"The node has no {name}.", remedy="Install it, or put it on the pilots' PATH."
-        )
-    return Path(found)
+LEAST_MEMORY_MB = 256
+SPEED_S = 0.4
+SPEED_BYTES = 64 << 20
+BLOCK = b"\0" * (1 << 20)
+MOST_REPOSITORIES = 20
+LEVELS = (
+    ("x86-64-v2", "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"),
+    ("x86-64-v3", "avx avx2 bmi1 bmi2 f16c fma abm movbe"),
+    ("x86-64-v4", "avx512f avx512bw avx512cd avx512dq avx512vl"),
+)
+"""Levels of the x86-64 psABI and the processor flags that each adds, by their names in `/proc/cpuinfo`."""
 
 
 def find_htcondor() -> Programs:
@@ -142,102 +64,125 @@ def find_htcondor() -> Programs:
     return Programs(sbin=master.parent, libexec=libexec)
 
 
-def check_disk(spec: PilotSpec, directory: Path) -> Finding:
+def check_disk(promised_mb: int, directory: Path) -> Finding:
     """Free space for payloads; fatal when there is next to none."""
     free_mb = shutil.disk_usage(directory).free >> 20
     words = f"{free_mb} MB are free at {directory}"
     if free_mb < LEAST_DISK_MB:
         return Finding("disk", False, f"{words}: free some, or name another scratch directory.", fatal=True)
-    if free_mb < spec.disk_mb:
-        return Finding("disk", False, f"{words}, {spec.disk_mb} were promised: the slot offers what is free.")
+    if free_mb < promised_mb:
+        return Finding("disk", False, f"{words}, {promised_mb} were promised: the slot offers what is free.")
     return Finding("disk", True, f"{words}.")
 
 
-def disk_kb(spec: PilotSpec, directory: Path) -> int:
+def disk_kb(promised_mb: int, directory: Path) -> int:
     """Disk space that the slot offers: what was promised or what is free, whichever is less."""
     free_kb = shutil.disk_usage(directory).free >> 10
-    return min(free_kb, spec.disk_mb << 10) if spec.disk_mb else free_kb
+    return min(free_kb, promised_mb << 10) if promised_mb else free_kb
 
 
-def check_memory(spec: PilotSpec, meminfo: str) -> Finding:
-    """Whether the node has the memory that the slot would offer.
+def check_speed(directory: Path) -> Finding:
+    """How fast the scratch directory takes what is written: up to 64 MB, for less than a second."""
+    probe = directory / f".speed-{os.getpid()}"
+    written, began = 0, time.monotonic()
+    try:
+        with probe.open("wb", buffering=0) as stream:
+            while written < SPEED_BYTES and time.monotonic() - began < SPEED_S:
+                written += stream.write(BLOCK)
+            os.fdatasync(stream.fileno())
+    except OSError as error:
+        return Finding("scratch", False, f"{directory} cannot be written: {error.strerror}.", fatal=True)
+    finally:
+        probe.unlink(missing_ok=True)
+    speed = round((written >> 20) / max(time.monotonic() - began, 0.001))
+    return Finding(
+        "scratch", True, f"{directory} takes {speed} MB/s.", capabilities={"FallowScratchSpeed": speed}
+    )
+
+
+def check_allocation(spec: PilotSpec, offered: Allocation) -> Finding:
+    """Whether the job got what its launcher asked for; less is offered as less."""
+    asked = f"{spec.cores} cores, {spec.memory_mb} MB and {spec.gpus} GPUs"
+    words = f"The slot offers {offered.cores} cores, {offered.memory_mb} MB and {offered.gpus} GPUs"
+    if offered.memory_mb < LEAST_MEMORY_MB:
+        return Finding("allocation", False, f"{words}: too little memory for any job.", fatal=True)
+    less = offered.cores < spec.cores or offered.memory_mb < spec.memory_mb or offered.gpus < spec.gpus
+    if less:
+        return Finding("allocation", False, f"{words}, the policy asks for {asked}: mend the policy.")
+    return Finding("allocation", True, f"{words}.")
+
+
+def check_store(store: Path) -> Finding:
+    """Whether images can be had from the centre's store, and put there; unreadable, every payload would fail."""
+    if not store.is_dir() or not os.access(store, os.R_OK | os.X_OK):
+        words = f"The image store {store} cannot be read: name another one in the policy."
+        return Finding("image store", False, words, fatal=True)
+    free_mb = shutil.disk_usage(store).free >> 20
+    writable = os.access(store, os.W_OK) and free_mb >= LEAST_DISK_MB
+    words = f"The image store {store} has {free_mb} MB free" + (
+        "." if writable else " and takes no further image."
+    )
+    return Finding("image store", writable, words, capabilities={"FallowImageStore": writable})
+
+
+def check_processor(cpuinfo: str) -> Finding:
+    """The level of the processor, which compiled programs may need.
 
     Args:
-        spec: What the launcher asked for.
-        meminfo: Text of `/proc/meminfo`.
+        cpuinfo: Text of `/proc/cpuinfo`.
     """
-    found = re.search(r"^MemTotal:\s+(\d+) kB", meminfo, re.MULTILINE)
-    total_mb = int(found.group(1)) >> 10 if found else 0
-    if total_mb < spec.memory_mb:
-        return Finding(
-            "memory",
-            False,
-            f"The node has {total_mb} MB of memory, the pilot was given {spec.memory_mb}: mend the policy.",
-            fatal=True,
-        )
-    return Finding("memory", True, f"The node has {total_mb} MB of memory.")
+    found = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
+    flags = set(found.group(1).split()) if found else set()
+    level = ""
+    for name, needed in LEVELS:
+        if not set(needed.split()) <= flags:
+            break
+        level = name
+    words = f"The processor is of level {level}." if level else "The processor's level is not known."
+    return Finding("processor", True, words, capabilities={"FallowProcessor": level} if level else {})
 
 
-def check_hub(spec: PilotSpec) -> Finding:
-    """Whether the gateway answers, and how far the clocks are apart; only wrong clocks are fatal."""
-    proxies = {"http": spec.proxy, "https": spec.proxy} if spec.proxy else {}
-    before = time.time()
+def repositories(promised: tuple[str, ...], root: Path = Path("/cvmfs")) -> list[str]:
+    """The CVMFS repositories to look at: those that the policy promises, and those that are mounted."""
     try:
-        with requests.get(
-            f"{spec.hub.rstrip('/')}/healthz",
-            timeout=(5, 10),
-            allow_redirects=False,
-            verify=str(spec.ca_file) if spec.ca_file else True,
-            proxies=proxies,
-        ) as answer:
-            date = answer.headers.get("Date")
-    except (requests.RequestException, OSError) as error:
-        return Finding(
-            "hub",
-            False,
-            f"The gateway {spec.hub} does not answer ({type(error).__name__}): images cannot be fetched.",
-            capabilities={"FallowHubReachable": False},
-        )
-    ahead = skew_s(date, before, time.time())
-    found: dict[str, Value] = {"FallowHubReachable": True}
-    if ahead is None:
-        return Finding("hub", True, f"The gateway {spec.hub} answers, but tells no time.", capabilities=found)
-    found["FallowClockSkew"] = round(ahead, 1)
-    if abs(ahead) > MAX_SKEW_S:
-        words = f"This clock is {ahead:+.0f} s off the hub's: set the node's clock."
-        return Finding("clock", False, words, fatal=True, capabilities=found)
-    return Finding("hub", True, f"The gateway {spec.hub} answers; clocks agree.", capabilities=found)
-
-
-def check_collector(spec: PilotSpec) -> Finding:
-    """Whether the pool's collector can be reached from here."""
-    host, _, port = spec.collector.rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=10):
-            return Finding("collector", True, f"The collector {spec.collector} can be reached.")
-    except (OSError, ValueError) as error:
-        return Finding("collector", False, f"The collector {spec.collector} cannot be reached: {error}.")
+        mounted = sorted(entry.name for entry in os.scandir(root) if "." in entry.name[1:])
+    except OSError:
+        mounted = []
+    return list(dict.fromkeys([*promised, *mounted]))[:MOST_REPOSITORIES]
 
 
 def check_cvmfs(repository: str) -> Finding:
-    """Whether a CVMFS repository can be listed; a hanging mount counts as missing."""
-    attribute = "FallowCvmfs_" + re.sub(r"[^A-Za-z0-9]", "_", repository)
+    """Whether a CVMFS repository can be listed."""
     try:
-        good = run(["ls", f"/cvmfs/{repository}/"], CVMFS_S).returncode == 0
-    except NotAvailableError:
-        good = False
-    words = f"/cvmfs/{repository} {'is there' if good else 'cannot be listed'}."
-    return Finding("cvmfs", good, words, capabilities={attribute: good})
+        next(os.scandir(f"/cvmfs/{repository}"), None)
+    except OSError as error:
+        return Finding("cvmfs", False, f"/cvmfs/{repository} cannot be listed: {error.strerror}.")
+    return Finding("cvmfs", True, f"/cvmfs/{repository} is there.", capabilities={"FallowCvmfs": repository})
 
 
-def check_gpus(spec: PilotSpec, libexec: Path) -> Finding:
-    """Whether HTCondor finds the GPUs that the pilot was given."""
-    if not spec.gpus:
+def check_gpus(wanted: int, libexec: Path) -> Finding:
+    """Which GPUs HTCondor finds, where the pilot was given any."""
+    if not wanted:
         return Finding("gpus", True, "No GPUs were asked for.")
     try:
         said = run([str(libexec / "condor_gpu_discovery"), "-properties"]).stdout
     except NotAvailableError as error:
         return Finding("gpus", False, str(error))
-    if "DetectedGPUs=" in said.replace(" ", "") and "DetectedGPUs=0" not in said.replace(" ", ""):
-        return Finding("gpus", True, "GPUs were found.", capabilities={"FallowHasGpus": True})
-    return Finding("gpus", False, "No GPU was found: the slot offers none.")
+    count, models = gpus(said)
+    if not count:
+        return Finding("gpus", False, "No GPU was found: the slot offers none.")
+    names = ", ".join(models) or "of unknown model"
+    return Finding(
+        "gpus",
+        count >= wanted,
+        f"{count} GPUs were found: {names}.",
+        capabilities={"FallowHasGpus": True, "FallowGpuModel": ", ".join(models)},
+    )
+
+
+def gpus(said: str) -> tuple[int, list[str]]:
+    """Number and models of the GPUs in what `condor_gpu_discovery -properties` says."""
+    found = re.search(r"^DetectedGPUs\s*=\s*\"?([^\"\n]*)", said, re.MULTILINE)
+    listed = [word for word in (found.group(1) if found else "").replace(",", " ").split() if word != "0"]
+    models = re.findall(r"DeviceName\s*=\s*\"([^\"\\]{1,100})\"", said)
+    return len(listed), list(dict.fromkeys(model.replace(",", " ") for model in models))

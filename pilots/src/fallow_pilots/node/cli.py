@@ -19,20 +19,25 @@ from fallow.errors import FallowError
     type=click.Path(path_type=Path, dir_okay=False),
     help="The pilot's specification, written by the launcher.",
 )
-def node(spec_path: Path) -> None:
+@click.option("--check", is_flag=True, help="Look at this node only, and print what was found as JSON.")
+def node(spec_path: Path, check: bool) -> None:
     """Run one pilot on this node until it is idle, asked to leave, or at its end.
 
     USR1: take nothing new, let what runs finish. TERM: give back what runs to the queue and leave.
     """
-    from fallow_pilots.node.pilot import run
+    from fallow_pilots.node import pilot
     from fallow_pilots.node.signals import Signals
 
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
+    if check:
+        found = pilot.check(spec_path)
+        click.echo(found.model_dump_json(indent=1))
+        sys.exit(0 if found.fit else 1)
     signals = Signals()
     signals.install()
-    sys.exit(run(spec_path, signals))
+    sys.exit(pilot.run(spec_path, signals))
 
 
 def main() -> None:

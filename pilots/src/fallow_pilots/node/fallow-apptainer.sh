@@ -9,6 +9,13 @@ refuse() {
     exit 255
 }
 
+# turn_away REASON: the job ends here, as if it had failed by itself: another pilot would not take it either.
+turn_away() {
+    : >"$scratch/.condor_container_launched"
+    printf 'fallow: this job was not started: %s.\n' "$1" >&2
+    exit 126
+}
+
 case ${1-} in
 --version)
     exec "$apptainer" --version
@@ -94,6 +101,7 @@ stored() {
     done
     known=''
     [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
+    [ "$known" != absent ] || turn_away "the hub has no image sha256:$1"
     seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
     [ "$seen" = "$known" ] || refuse "the image sha256:$1 cannot be had here"
 }
@@ -109,14 +117,9 @@ case $pwd_dir in
 esac
 [ "${home_dir:-$scratch}" = "$scratch" ] || refuse "the home directory is not the scratch directory"
 
-# fallow-admit found something that pilots do not allow. The job ends here, as if it had failed by itself: another
-# pilot would not take it either.
+# fallow-admit found something that pilots do not allow.
 case $images in
-refused-*)
-    : >"$scratch/.condor_container_launched"
-    printf 'fallow: this job was not started: pilots do not allow what it asks for (%s).\n' "${images#refused-}" >&2
-    exit 126
-    ;;
+refused-*) turn_away "pilots do not allow what it asks for (${images#refused-})" ;;
 esac
 
 digest=${image#/fallow/images/sha256-}

@@ -18,6 +18,7 @@ from fallow.client import ClientSettings
 from fallow.errors import FallowError, NotAvailableError, RefusedError
 from fallow.files import read_private
 from fallow.hub import HubClient
+from fallow_pilots.node.imagerequests import NO_SUCH_IMAGE
 from fallow_pilots.node.images import CHUNK_BYTES, ImageStore, Source, fingerprint
 from fallow_pilots.node.registry import Registries
 from fallow_pilots.spec import PilotSpec
@@ -25,6 +26,12 @@ from fallow_pilots.spec import PilotSpec
 CONNECT_S = 10.0
 SILENCE_S = 60.0
 """The longest that the store of images may send nothing."""
+
+
+class NoSuchImageError(RefusedError):
+    """The hub does not have an image: no pilot would get it."""
+
+    exit_code = NO_SUCH_IMAGE
 
 
 class HubImages:
@@ -45,7 +52,7 @@ class HubImages:
         """
         found = self._hub.image_url(f"sha256:{digest}")
         if found is None:
-            raise RefusedError(f"The hub has no image sha256:{digest}.")
+            raise NoSuchImageError(f"The hub has no image sha256:{digest}.")
         if urlsplit(found.url).scheme not in {"https", "http"}:
             raise RefusedError(f"The hub names no web address for the image sha256:{digest}.")
         try:

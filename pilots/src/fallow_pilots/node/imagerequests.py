@@ -6,6 +6,7 @@ import logging
 import re
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from fallow_pilots.node.layout import Layout
@@ -13,6 +14,10 @@ from fallow_pilots.node.layout import Layout
 log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 4
+NO_SUCH_IMAGE = 9
+"""Exit status of a fetch when the hub does not have the image."""
+ABSENT = "absent\n"
+"""Mark of such an image; fallow-apptainer knows it."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _SOURCE = ".from"
@@ -27,11 +32,13 @@ class ImageRequests:
     Args:
         layout: The pilot's directory.
         spec_path: The pilot's specification.
+        environment: The environment of the processes that fetch.
     """
 
-    def __init__(self, layout: Layout, spec_path: Path) -> None:
+    def __init__(self, layout: Layout, spec_path: Path, environment: Mapping[str, str] | None = None) -> None:
         self._layout = layout
         self._spec_path = spec_path
+        self._environment = environment
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def look(self) -> None:
@@ -39,6 +46,9 @@ class ImageRequests:
         for digest, process in list(self._running.items()):
             if process.poll() is not None:
                 del self._running[digest]
+                if process.returncode == NO_SUCH_IMAGE:
+                    # No other pilot would get it either: the job must not go round the pilots for ever.
+                    (self._layout.verified / digest).write_text(ABSENT, encoding="ascii")
                 self._source(digest).unlink(missing_ok=True)
                 (self._layout.requests / digest).unlink(missing_ok=True)
         for request in self._layout.requests.iterdir():
@@ -66,4 +76,5 @@ class ImageRequests:
                 self._source(digest),
             ],
             stdin=subprocess.DEVNULL,
+            env=self._environment,
         )

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 from fallow.errors import NotAvailableError
-from fallow_pilots.node.checks import OLDEST_APPTAINER, Finding, find_program, run, version
+from fallow_pilots.node.finding import Finding, find_program, run, version
 
+OLDEST_APPTAINER = (1, 3, 0)
 CONTAIN = ["--userns", "--containall", "--no-mount", "bind-paths,hostfs,home,cwd"]
 SYSTEM_DIRECTORIES = ("bin", "lib", "lib64", "usr")
 QUESTION = "readlink /proc/self/ns/user; readlink /proc/self/ns/pid; echo answered"

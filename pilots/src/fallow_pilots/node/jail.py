@@ -15,6 +15,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import signal
 import sys
 from typing import NoReturn
 
@@ -47,6 +48,8 @@ def main(arguments: list[str]) -> NoReturn:
     below them; `hidden`, directories that
     are shown empty; `execute`, the directory in which each starter sees only its own.
     """
+    # A signal to stop that comes now waits until the starter can answer it, else the job is lost without a word.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     with open(arguments[0], encoding="utf-8") as stream:
         plan = json.load(stream)
     uid, gid, here = os.getuid(), os.getgid(), os.getcwd()

@@ -11,15 +11,21 @@ SETTLE_S = 5.0
 """A claim that was made just before the slot closed shows itself within this time."""
 
 
+NOTICED_S = 1.0
+"""HTCondor reads changed settings within this time."""
+
+
 class Phase(Enum):
     """How far a pilot has come; it never goes back."""
 
     WORKING = 1
     DRAINING = 2
     """Takes nothing new; what runs may finish until the pilot leaves."""
-    EVICTING = 3
-    """What runs is stopped and goes back to the queue."""
-    KILLING = 4
+    WITHDRAWING = 3
+    """What runs is stopped and goes back to the queue, marked as withdrawn by the owner of the capacity."""
+    EVICTING = 4
+    """HTCondor ends; what still runs is stopped and goes back to the queue."""
+    KILLING = 5
     """HTCondor did not end in time and is killed."""
 
 
@@ -29,6 +35,8 @@ class Asked(Enum):
     NOTHING = 0
     DRAIN = 1
     EVICT = 2
+    WITHDRAW = 3
+    """The owner of the capacity wants it back: evict, and say so."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,9 @@ class Situation:
         token_valid: Whether the pilot is authorised.
         evict_s: Seconds that eviction may take.
         busy: Whether a payload runs.
+        idle_s: Seconds without a payload.
+        idle_exit_s: Seconds without a payload after which the pilot leaves.
+        black_hole: Whether the node fails job after job.
     """
 
     phase: Phase
@@ -54,21 +65,33 @@ class Situation:
     token_valid: bool
     evict_s: float
     busy: bool
+    idle_s: float
+    idle_exit_s: float
+    black_hole: bool
 
 
 def next_phase(situation: Situation) -> Phase:
     """The phase that the pilot should be in now; equal to or after the present one."""
-    if situation.phase is Phase.KILLING:
+    phase, age_s = situation.phase, situation.phase_age_s
+    if phase is Phase.KILLING or (phase.value >= Phase.WITHDRAWING.value and age_s >= situation.evict_s):
         return Phase.KILLING
-    if situation.phase is Phase.EVICTING:
-        return Phase.KILLING if situation.phase_age_s >= situation.evict_s else Phase.EVICTING
-    if situation.asked is Asked.EVICT or situation.now >= situation.until:
+    over = situation.now >= situation.until and situation.asked is not Asked.WITHDRAW
+    if phase is Phase.EVICTING or situation.asked is Asked.EVICT or over:
         return Phase.EVICTING
-    if situation.phase is Phase.DRAINING and not situation.busy and situation.phase_age_s >= SETTLE_S:
-        return Phase.EVICTING
-    if situation.asked is Asked.DRAIN or not situation.token_valid:
-        return Phase.DRAINING
-    return situation.phase
+    if phase is Phase.WITHDRAWING:
+        return phase if situation.busy or age_s < NOTICED_S else Phase.EVICTING
+    if situation.asked is Asked.WITHDRAW:
+        return Phase.WITHDRAWING if situation.busy else Phase.EVICTING
+    if phase is Phase.DRAINING:
+        return phase if situation.busy or age_s < SETTLE_S else Phase.EVICTING
+    return Phase.DRAINING if _closes(situation) else phase
+
+
+def _closes(situation: Situation) -> bool:
+    """Whether the slot takes nothing new from now on."""
+    out_of_work = not situation.busy and situation.idle_s >= situation.idle_exit_s
+    unfit = situation.black_hole or not situation.token_valid
+    return situation.asked is Asked.DRAIN or unfit or out_of_work
 
 
 @dataclass(frozen=True)
@@ -83,6 +106,7 @@ class End:
         denied: Whether the hub refused the pilot's token.
         token_valid: Whether the token was still valid.
         master_status: Exit status of `condor_master`.
+        black_hole: Why the node counts as broken; empty where it does not.
     """
 
     phase: Phase
@@ -92,10 +116,15 @@ class End:
     denied: bool
     token_valid: bool
     master_status: int
+    black_hole: str = ""
 
 
 def verdict(end: End) -> tuple[Code, str]:  # noqa: PLR0911 - one line for each end
     """The outcome code and its sentence."""
+    if end.black_hole:
+        return Code.SITE_BROKEN, end.black_hole
+    if end.asked is Asked.WITHDRAW:
+        return Code.ASKED_TO_STOP, "The capacity was withdrawn by its owner."
     if end.asked is not Asked.NOTHING:
         return Code.ASKED_TO_STOP, "The pilot was asked to stop."
     if end.jobs_run:

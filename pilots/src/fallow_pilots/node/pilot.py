@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import os
-import socket
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable
 
-from fallow.errors import FallowError, NotAvailableError
+from fallow.errors import FallowError
 from fallow.files import write_private
-from fallow_pilots.node import checks, condor, history, isolation, launcher, layout, processes
-from fallow_pilots.node.clock import end_of_allocation
+from fallow.reports import REPORT_SUFFIX
+from fallow_pilots.node import condor, layout, processes, sentinel
+from fallow_pilots.node.deadline import Deadline
+from fallow_pilots.node.history import History, Run
 from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.lifecycle import Asked, End, verdict
+from fallow_pilots.node.nodecheck import examine
 from fallow_pilots.node.pool import Pool
+from fallow_pilots.node.report import Reporter, report
+from fallow_pilots.node.several import own_part, write_outcome
 from fallow_pilots.node.signals import Signals
 from fallow_pilots.node.supervisor import TICK_S, Supervisor
 from fallow_pilots.node.token import TokenCopy
+from fallow_pilots.nodefindings import NodeCheck, node_file, write_node_check
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
 
@@ -30,17 +35,21 @@ log = logging.getLogger(__name__)
 TOKEN_WAIT_S = 120.0
 """How long a pilot waits for a valid token before it gives up."""
 CLEANUP_S = 10.0
+REPORT_S = 10.0
+"""How long the end of a pilot waits for the hub to take its report."""
+REPORT_ASKED_S = 3.0
+"""The same for one that was asked to leave: somebody waits for the node."""
 LOG_LINES = 20
-PER_NAMESPACE_SINCE = (5, 14)
-"""Linux counts processes per user namespace since then."""
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A node that passed its check."""
+@dataclass
+class Life:
+    """What is known of the pilot so far, for its outcome and its reports."""
 
-    programs: condor.Programs
-    node: condor.Node
+    started: float
+    runs: list[Run] = field(default_factory=list)
+    offered: tuple[float, int] | None = None
+    """Unix time from which the slot was offered, and its cores."""
 
 
 def run(spec_path: Path, signals: Signals) -> int:
@@ -52,121 +61,117 @@ def run(spec_path: Path, signals: Signals) -> int:
     Raises:
         SettingsError: The specification cannot be used, so nobody can be told.
     """
-    started = time.time()
-    spec = PilotSpec.read(spec_path)
+    life = Life(started=time.time())
+    whole = PilotSpec.read(spec_path)
+    spec = own_part(whole, os.environ)
     processes.adopt_orphans()
-    runs: list[history.Run] = []
+    sentinel.start()
+    reporter = Reporter(spec, spec_path.resolve())
     place = None
     try:
         place = layout.create(spec.scratch_dir, spec.pilot)
-        code, reason, runs = _live(spec, spec_path.resolve(), place, signals, started)
+        code, reason = _live(spec, spec_path.resolve(), place, signals, life, reporter)
     except FallowError as error:
         code, reason = Code.SITE_BROKEN, str(error)
     except Exception:
         log.exception("pilot %s failed", spec.pilot)
         code, reason = Code.TRANSIENT, "The pilot failed; its log has the details."
     finally:
+        reporter.stop()
         processes.end_all(CLEANUP_S)
         if place is not None:
             layout.remove(place)
     outcome = Outcome(
         code=code,
         reason=reason[:2000],
-        started=datetime.fromtimestamp(started, tz=timezone.utc),
+        started=datetime.fromtimestamp(life.started, tz=timezone.utc),
         ended=datetime.now(timezone.utc),
-        jobs_run=sum(run.finished for run in runs),
-        busy_core_s=int(sum(run.wall_s * run.cores for run in runs)),
+        jobs_run=sum(run.finished for run in life.runs),
+        busy_core_s=int(sum(run.wall_s * run.cores for run in life.runs)),
     )
-    write_private(spec.outcome_file, outcome.model_dump_json() + "\n")
+    write_outcome(whole, outcome, os.environ)
     log.info("pilot %s ends with %d: %s", spec.pilot, code, reason)
+    if spec.findings_file is None:
+        now = time.time()
+        last = report(
+            spec,
+            started=life.started,
+            offered=life.offered,
+            runs=life.runs,
+            idle_s=0,
+            now=now,
+            outcome=outcome,
+        )
+        # What the centre itself keeps, to hold the hub's ledger against: `fallow ledger verify`.
+        kept = spec.outcome_file.with_name(f"{spec.pilot}{REPORT_SUFFIX}")
+        write_private(kept, last.model_dump_json() + "\n")
+        reporter.send(last)
+        reporter.wait(REPORT_S if signals.asked is Asked.NOTHING else REPORT_ASKED_S)
     return 0 if code < Code.BANNED else 1
 
 
-def prepare(spec: PilotSpec, place: layout.Layout) -> Prepared:
-    """Check the node and write our programs into the pilot's directory.
+def check(spec_path: Path) -> NodeCheck:
+    """Look at this node as a pilot would, and take no work.
 
     Raises:
-        NotAvailableError: It is not fit for payloads; every reason is named.
+        FallowError: The specification cannot be used, or there is no scratch directory.
     """
-    programs = checks.find_htcondor()
-    # Starters see only what is there now: the first pilot of a centre makes the store.
-    spec.image_store_dir.mkdir(mode=0o755, parents=True, exist_ok=True)
-    apptainer = isolation.apptainer()
-    image = isolation.make_check_image(apptainer, programs.libexec, place.root)
-    launcher.write(place, _values(spec, programs, apptainer, image))
-    gpus = checks.check_gpus(spec, programs.libexec)
-    findings = [
-        isolation.check(launcher.jailed(place), apptainer, image),
-        checks.check_disk(spec, place.execute),
-        checks.check_memory(spec, Path("/proc/meminfo").read_text(encoding="ascii")),
-        checks.check_hub(spec),
-        checks.check_collector(spec),
-        gpus,
-        *(checks.check_cvmfs(repository) for repository in spec.cvmfs),
-    ]
-    for finding in findings:
-        log.log(logging.INFO if finding.good else logging.WARNING, "%s: %s", finding.check, finding.words)
-    if spec.findings_file is not None:
-        shown = [[finding.check, finding.good, finding.words] for finding in findings]
-        write_private(spec.findings_file, json.dumps(shown) + "\n")
-    broken = checks.fatal(findings)
-    if broken:
-        raise NotAvailableError(f"This node is not fit for payloads. {' '.join(one.words for one in broken)}")
-    node = condor.Node(
-        hostname=socket.gethostname(),
-        disk_kb=checks.disk_kb(spec, place.execute),
-        has_gpus="FallowHasGpus" in gpus.capabilities,
-        capabilities=checks.capabilities(findings),
-    )
-    return Prepared(programs, node)
+    spec = own_part(PilotSpec.read(spec_path), os.environ)
+    processes.adopt_orphans()
+    place = layout.create(spec.scratch_dir, spec.pilot)
+    try:
+        return examine(spec, place, os.environ).found
+    finally:
+        processes.end_all(CLEANUP_S)
+        layout.remove(place)
 
 
 def _live(
-    spec: PilotSpec, spec_path: Path, place: layout.Layout, signals: Signals, started: float
-) -> tuple[Code, str, list[history.Run]]:
-    ready = prepare(spec, place)
+    spec: PilotSpec, spec_path: Path, place: layout.Layout, signals: Signals, life: Life, reporter: Reporter
+) -> tuple[Code, str]:
+    examined = examine(spec, place, os.environ)
+    write_node_check(node_file(spec.outcome_file), examined.found)
     if spec.findings_file is not None:
-        return Code.WORK_DONE, "The node was checked.", []
+        shown = [[one.check, one.good, one.words] for one in examined.found.findings]
+        write_private(spec.findings_file, json.dumps(shown) + "\n")
+    if examined.programs is None or examined.node is None:
+        return Code.SITE_BROKEN, f"This node is not fit for payloads. {examined.trouble}"
+    if spec.findings_file is not None:
+        return Code.WORK_DONE, "The node was checked."
     token = TokenCopy(spec.token_file, place.tokens)
     if not _wait(lambda: token.refresh(time.time()), TOKEN_WAIT_S, signals):
         if signals.asked is not Asked.NOTHING:
-            return Code.ASKED_TO_STOP, "The pilot was asked to stop before it joined the pool.", []
-        return Code.HUB_BROKEN, f"No valid token came to {spec.token_file}: look at the launcher.", []
-    until = end_of_allocation(started, spec.walltime_s, os.environ) - spec.drain_grace_s
-    values = condor.settings(spec, place, ready.programs, ready.node, int(until))
+            return Code.ASKED_TO_STOP, "The pilot was asked to stop before it joined the pool."
+        return Code.HUB_BROKEN, f"No valid token came to {spec.token_file}: look at the launcher."
+    deadline = Deadline(spec, life.started, os.environ)
+    until = int(deadline.until(time.time()))
+    values = condor.settings(spec, place, examined.programs, examined.node, until)
     place.config.write_text(condor.render(values), encoding="utf-8")
-    pool = Pool(place, ready.programs)
+    pool = Pool(place, examined.programs)
     pool.start()
-    seen = Supervisor(
-        pilot=spec.pilot,
+    life.offered = time.time(), examined.node.cores
+    supervisor = Supervisor(
+        spec=spec,
         pool=pool,
         token=token,
-        images=ImageRequests(place, spec_path),
+        images=ImageRequests(place, spec_path, reporter.environment),
         signals=signals,
+        deadline=deadline,
+        history=History(place.logs / "history"),
         until=until,
         evict_s=condor.evict_s(spec),
-    ).run()
-    runs = history.read(place.logs / "history")
-    code, reason = verdict(End(jobs_run=sum(run.finished for run in runs), **vars(seen)))
+        tell=lambda runs, idle_s: reporter.send(
+            report(
+                spec, started=life.started, offered=life.offered, runs=runs, idle_s=idle_s, now=time.time()
+            )
+        ),
+    )
+    seen = supervisor.run()
+    life.runs = supervisor.history.look()
+    code, reason = verdict(End(jobs_run=sum(run.finished for run in life.runs), **vars(seen)))
     if code >= Code.BANNED:
         _show_logs(place.logs)
-    return code, reason, runs
-
-
-def _values(spec: PilotSpec, programs: condor.Programs, apptainer: Path, image: Path) -> launcher.Values:
-    user_processes = max(4096, 1024 * (os.cpu_count() or 1))
-    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
-    return launcher.Values(
-        apptainer=apptainer,
-        libexec=programs.libexec,
-        starter=programs.sbin / "condor_starter",
-        store=spec.image_store_dir,
-        check_image=image,
-        binds=_binds(spec),
-        user_processes=user_processes,
-        network=spec.network,
-        job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
-    )
+    return code, reason
 
 
 def _show_logs(logs: Path) -> None:
@@ -178,12 +183,6 @@ def _show_logs(logs: Path) -> None:
             continue
         for line in lines[-LOG_LINES:]:
             log.warning("%s: %s", name, line)
-
-
-def _binds(spec: PilotSpec) -> tuple[str, ...]:
-    """What of the node every payload sees, read-only."""
-    wanted = ["/etc/hosts", "/etc/localtime", *(["/cvmfs"] if spec.cvmfs else [])]
-    return tuple(f"{place}:{place}:ro" for place in wanted if Path(place).exists())
 
 
 def _wait(good: Callable[[], bool], timeout_s: float, signals: Signals) -> bool:

@@ -9,9 +9,10 @@ import subprocess
 from pathlib import Path
 
 from fallow_pilots.node import condor
+from fallow_pilots.node.finding import devices
 from fallow_pilots.node.launcher import SYSTEM_PATH
 from fallow_pilots.node.layout import Layout
-from fallow_pilots.node.processes import descendants, die_with_parent
+from fallow_pilots.node.processes import children, die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -53,17 +54,19 @@ class Pool:
         """The exit status of `condor_master`, or None while it runs."""
         return None if self._master is None else self._master.poll()
 
-    def drain(self) -> None:
-        """Take no new jobs; what runs may finish."""
+    def override(self, settings: str) -> None:
+        """Change settings of the startd: `settings` takes the place of what was changed before."""
         draft = self._layout.overrides / f".{OVERRIDE}"
-        draft.write_text(condor.draining(), encoding="utf-8")
+        draft.write_text(settings, encoding="utf-8")
         draft.replace(self._layout.overrides / OVERRIDE)
-        for process in self._running("condor_startd"):
+        for process in self._startds():
             _signal(process, signal.SIGHUP)
 
     def busy(self) -> bool:
-        """Whether a payload runs or is about to."""
-        return bool(self._running("condor_starter"))
+        """Whether a payload runs or is about to; the startd has a child for each, and the procd."""
+        return any(
+            _program(child) != "condor_procd" for startd in self._startds() for child in children(startd)
+        )
 
     def evict(self) -> None:
         """Stop what runs, so that it goes back to the queue, and end."""
@@ -104,9 +107,10 @@ class Pool:
         log.warning("the collector did not answer: %s", answer.stderr.strip()[-300:])
         return None if "DENIED" in answer.stderr or "AUTHENTICATE" in answer.stderr else False
 
-    @staticmethod
-    def _running(program: str) -> list[int]:
-        return [process for process in descendants() if _program(process) == program]
+    def _startds(self) -> list[int]:
+        if self._master is None:
+            return []
+        return [child for child in children(self._master.pid) if _program(child) == "condor_startd"]
 
     def _signal_master(self, number: signal.Signals) -> None:
         if self._master is not None and self._master.poll() is None:
@@ -118,6 +122,7 @@ class Pool:
             "PATH": SYSTEM_PATH,
             "HOME": str(self._layout.root / "home"),
             "LC_ALL": "C",
+            **devices(),
         }
 
 

@@ -27,7 +27,19 @@ def die_with_parent() -> None:
 
 def descendants() -> list[int]:
     """Process ids of everything below this process."""
-    children: dict[int, list[int]] = {}
+    table = _table()
+    found: list[int] = []
+    waiting = [os.getpid()]
+    while waiting:
+        below = table.get(waiting.pop(), [])
+        found += below
+        waiting += below
+    return found
+
+
+def _table() -> dict[int, list[int]]:
+    """The children of every process."""
+    table: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
@@ -35,14 +47,20 @@ def descendants() -> list[int]:
                 parent = int((entry / "stat").read_text(errors="replace").rpartition(")")[2].split()[1])
             except (OSError, ValueError, IndexError):
                 continue
-            children.setdefault(parent, []).append(int(entry.name))
-    found: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+            table.setdefault(parent, []).append(int(entry.name))
+    return table
+
+
+def children(process: int) -> list[int]:
+    """Process ids of the children of a process that has one thread; none when it has ended."""
+    try:
+        # Not there on kernels without CONFIG_PROC_CHILDREN.
+        text = Path(f"/proc/{process}/task/{process}/children").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return _table().get(process, []) if Path(f"/proc/{process}").exists() else []
+    except OSError:
+        return []
+    return [int(word) for word in text.split()]
 
 
 def end_all(timeout_s: float) -> bool:

@@ -40,6 +40,9 @@ class Signals:
             os.read(self._reading, 4096)
 
     def _receive(self, number: int, _frame: FrameType | None) -> None:
-        meaning = MEANINGS[signal.Signals(number)]
-        if meaning.value > self.asked.value:
-            self.asked = meaning
+        self.ask(MEANINGS[signal.Signals(number)])
+
+    def ask(self, what: Asked) -> None:
+        """Note what was asked; the firmest counts."""
+        if what.value > self.asked.value:
+            self.asked = what

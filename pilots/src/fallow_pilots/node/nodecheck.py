@@ -1,0 +1,197 @@
+"""The node check: everything that is looked at before a pilot takes payloads."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Callable
+
+from fallow.errors import FallowError
+from fallow_pilots.node import checks, isolation, launcher, network
+from fallow_pilots.node.allocation import Allocation, allocation, read_limits
+from fallow_pilots.node.bounded import Check, gather
+from fallow_pilots.node.condor import Node, Programs
+from fallow_pilots.node.features import Features
+from fallow_pilots.node.finding import Finding, Value, fatal
+from fallow_pilots.node.layout import Layout
+from fallow_pilots.nodefindings import NodeCheck, NodeFinding
+from fallow_pilots.spec import PilotSpec
+
+log = logging.getLogger(__name__)
+
+CVMFS = "FallowCvmfs"
+PER_NAMESPACE_SINCE = (5, 14)
+"""Linux counts processes per user namespace since then."""
+CVMFS_S = 10.0
+ISOLATION_S = 45.0
+GPUS_S = 30.0
+
+
+@dataclass(frozen=True)
+class Examined:
+    """A node that was looked at.
+
+    Args:
+        found: The document about it.
+        programs: HTCondor's programs.
+        node: What the configuration needs; None where the node is not fit.
+    """
+
+    found: NodeCheck
+    programs: Programs | None
+    node: Node | None
+
+    @property
+    def trouble(self) -> str:
+        """Why payloads may not run here; empty where they may."""
+        return " ".join(one.words for one in self.found.findings if one.fatal and not one.good)
+
+
+def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str]) -> Examined:
+    """Look at the node, and write our programs into the pilot's directory."""
+    features = Features(environment)
+    offered = allocation(spec, read_limits(environment, features))
+    programs: Programs | None = None
+    try:
+        # A full disk may show itself only where something is written: what can be said is said first.
+        findings = gather(_storage(spec, offered, place))
+        if not fatal(findings):
+            programs = checks.find_htcondor()
+            apptainer = isolation.apptainer()
+            image = isolation.make_check_image(apptainer, programs.libexec, place.root)
+            launcher.write(place, _values(spec, programs, apptainer, image))
+            looks = [_isolation(place, apptainer, image), *_others(spec, offered, programs)]
+            findings = [*gather(looks), *findings]
+    except FallowError as error:
+        findings.append(Finding("programs", False, str(error), fatal=True))
+    findings.append(checks.check_allocation(spec, offered))
+    if features.refused:
+        findings.append(Finding("features", False, features.refused))
+    return _judged(spec, place, programs, offered, findings)
+
+
+def _judged(
+    spec: PilotSpec,
+    place: Layout,
+    programs: Programs | None,
+    offered: Allocation,
+    findings: Sequence[Finding],
+) -> Examined:
+    for finding in findings:
+        log.log(logging.INFO if finding.good else logging.WARNING, "%s: %s", finding.check, finding.words)
+    attributes = _attributes(findings)
+    fit = programs is not None and not fatal(findings)
+    found = NodeCheck(
+        pilot=spec.pilot,
+        node=socket.gethostname(),
+        checked=datetime.now(timezone.utc),
+        fit=fit,
+        findings=tuple(
+            NodeFinding(check=one.check, good=one.good, fatal=one.fatal, words=one.words) for one in findings
+        ),
+        attributes=attributes,
+    )
+    if not fit:
+        return Examined(found, programs, None)
+    node = Node(
+        hostname=found.node,
+        cores=offered.cores,
+        memory_mb=offered.memory_mb,
+        disk_kb=checks.disk_kb(offered.disk_mb, place.execute),
+        gpus=offered.gpus if attributes.pop("FallowHasGpus", False) else 0,
+        capabilities=attributes,
+    )
+    return Examined(found, programs, node)
+
+
+def _storage(spec: PilotSpec, offered: Allocation, place: Layout) -> list[Check]:
+    store = spec.image_store_dir
+
+    def look_at_store() -> Finding:
+        # Starters see only what is there now: the first pilot of a centre makes the store.
+        store.mkdir(mode=0o755, parents=True, exist_ok=True)
+        return checks.check_store(store)
+
+    return [
+        _check("disk", lambda: checks.check_disk(offered.disk_mb, place.execute), fatal=True),
+        _check("scratch", lambda: checks.check_speed(place.execute), fatal=True),
+        _check("image store", look_at_store, fatal=True),
+    ]
+
+
+def _isolation(place: Layout, apptainer: Path, image: Path) -> Check:
+    def look() -> Finding:
+        return isolation.check(launcher.jailed(place), apptainer, image)
+
+    return _check("isolation", look, limit_s=ISOLATION_S, fatal=True)
+
+
+def _others(spec: PilotSpec, offered: Allocation, programs: Programs) -> list[Check]:
+    cpuinfo = Path("/proc/cpuinfo")
+    looks = [
+        _check("processor", lambda: checks.check_processor(cpuinfo.read_text(errors="replace"))),
+        _check("names", lambda: network.check_names(spec)),
+        _check("proxy", lambda: network.check_proxy(spec)),
+        _check("collector", lambda: network.check_collector(spec)),
+        _check("hub", lambda: network.check_hub(spec), capabilities={"FallowHubReachable": False}),
+        _check("gpus", lambda: checks.check_gpus(offered.gpus, programs.libexec), limit_s=GPUS_S),
+    ]
+    for repository in checks.repositories(spec.cvmfs):
+        looks.append(
+            _check(
+                "cvmfs",
+                lambda name=repository: checks.check_cvmfs(name),  # type: ignore[misc]
+                what=f"/cvmfs/{repository}",
+                limit_s=CVMFS_S,
+            )
+        )
+    return looks
+
+
+def _check(
+    check: str,
+    look: Callable[[], Finding],
+    *,
+    what: str = "",
+    limit_s: float = 15.0,
+    fatal: bool = False,
+    capabilities: Mapping[str, Value] | None = None,
+) -> Check:
+    words = f"The check of {what or 'the ' + check} did not end within {limit_s:.0f} s, or failed."
+    return Check(look, Finding(check, False, words, fatal=fatal, capabilities=capabilities or {}), limit_s)
+
+
+def _attributes(findings: Sequence[Finding]) -> dict[str, Value]:
+    merged: dict[str, Value] = {}
+    for finding in findings:
+        for name, value in finding.capabilities.items():
+            listed = name == CVMFS and name in merged
+            merged[name] = f"{merged[name]},{value}" if listed else value
+    return merged
+
+
+def _values(spec: PilotSpec, programs: Programs, apptainer: Path, image: Path) -> launcher.Values:
+    user_processes = max(4096, 1024 * (os.cpu_count() or 1))
+    release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
+    return launcher.Values(
+        apptainer=apptainer,
+        libexec=programs.libexec,
+        starter=programs.sbin / "condor_starter",
+        store=spec.image_store_dir,
+        check_image=image,
+        binds=_binds(spec),
+        user_processes=user_processes,
+        network=spec.network,
+        job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
+    )
+
+
+def _binds(spec: PilotSpec) -> tuple[str, ...]:
+    """What of the node every payload sees, read-only."""
+    wanted = ["/etc/hosts", "/etc/localtime", *(["/cvmfs"] if spec.cvmfs else [])]
+    return tuple(f"{place}:{place}:ro" for place in wanted if Path(place).exists())
