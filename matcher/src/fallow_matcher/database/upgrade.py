@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 import sqlalchemy
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine
 
 from fallow.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 _LOCK = 0x46_61_6C_6C_6F_77  # "Fallow"; a number that only we lock
 
@@ -22,6 +23,12 @@ def upgrade(engine: Engine) -> None:
     Raises:
         NotAvailableError: The database was made by a newer Fallow.
     """
+    logging.getLogger("alembic").setLevel(
+        logging.WARNING
+    )  # it tells its own plugins, already as it is imported
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
     settings = _settings()
     scripts = ScriptDirectory.from_config(settings)
     newest = scripts.get_current_head()
@@ -44,10 +51,14 @@ def upgrade(engine: Engine) -> None:
 
 
 def _version(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
     return MigrationContext.configure(connection).get_current_revision()
 
 
 def _settings() -> Config:
+    from alembic.config import Config
+
     settings = Config()
     settings.set_main_option("script_location", str(files(__package__).joinpath("migrations")))
     return settings
