@@ -18,19 +18,24 @@ CPU_S = 15
 MEMORY_BYTES = 2 * 1024**3
 
 
-def compare(workload: Workload, *documents: str) -> list[list[Outcome]]:
+def compare(workload: Workload, *documents: str, cpu_s: int = CPU_S) -> list[list[Outcome]]:
     """What becomes of the same work under each of the documents.
+
+    Args:
+        workload: The work.
+        documents: Rules.
+        cpu_s: Processor time that it may take, in seconds.
 
     Raises:
         NotAvailableError: It took too much time or memory.
     """
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(1, mp_context=context, initializer=_be_modest) as pool:
+    with ProcessPoolExecutor(1, mp_context=context, initializer=_be_modest, initargs=(cpu_s,)) as pool:
         try:
             return pool.submit(_under_each, workload, documents).result()
         except (BrokenProcessPool, MemoryError) as error:
             raise NotAvailableError(
-                f"The simulation of {len(workload.jobs)} jobs took more than {CPU_S} s or {MEMORY_BYTES // 2**20} MB.",
+                f"The simulation of {len(workload.jobs)} jobs took more than {cpu_s} s or {MEMORY_BYTES // 2**20} MB.",
                 remedy="Simulate a trace with `fallow simulate` on a machine of your own.",
             ) from error
 
@@ -39,8 +44,8 @@ def _under_each(workload: Workload, documents: tuple[str, ...]) -> list[list[Out
     return [under(document, workload) for document in documents]
 
 
-def _be_modest() -> None:
+def _be_modest(cpu_s: int) -> None:
     os.nice(10)
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_S, CPU_S))
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
