@@ -114,8 +114,8 @@ def wait_for_nodes(login: Host, centre: Centre) -> None:
 
     def up() -> bool:
         queue = login.run(["condor_status", "-schedd", "-af", "Name"], check=False)
-        slots = login.run(["condor_status", "-constraint", "PartitionableSlot", "-af", "Name"], check=False)
-        return bool(queue.stdout.strip()) and len(slots.stdout.split()) == centre.nodes
+        slots = login.run(["condor_status", "-af", "Machine"], check=False)
+        return bool(queue.stdout.strip()) and len(set(slots.stdout.split())) == centre.nodes
 
     wait_until(up, f"HTCondor on {login.name}", 120)
 
