@@ -1,0 +1,118 @@
+"""Pilots and launchers obey their own centre only, and one launcher acts for a centre however many are started."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from subprocess import CompletedProcess
+
+import pytest
+from tests.integration.pilots.sites import Site
+
+from fallow_testbed import centre as testbed_centre
+from fallow_testbed.wait import wait_until
+
+Operator = Callable[..., CompletedProcess[str]]
+
+COMMANDS = {
+    "end it": ("condor_off", "-fast", "-name", "{pilot}"),
+    "end its startd": ("condor_off", "-fast", "-daemon", "startd", "-name", "{pilot}"),
+    "restart it": ("condor_restart", "-fast", "-name", "{pilot}"),
+    "drain it": ("condor_drain", "{slot}"),
+    "vacate it": ("condor_vacate", "-fast", "{slot}"),
+    "make it read its settings again": ("condor_reconfig", "-name", "{pilot}"),
+    "resize it": ("condor_config_val", "-name", "{pilot}", "-startd", "-rset", "NUM_CPUS = 1"),
+    "resize it for good": ("condor_config_val", "-name", "{pilot}", "-startd", "-set", "NUM_CPUS = 1"),
+    "change its slot": ("condor_update_machine_ad", "-name", "{slot}", "/dev/stdin"),
+    "take over its claims": ("condor_now", "--name", "{slot}", "1.0", "2.0"),
+}
+"""What a hub's operator who has every key of the hub might try."""
+
+
+@pytest.fixture(scope="module")
+def alder(site: Callable[[str], Site]) -> Site:
+    """A centre whose pilots run."""
+    found = site("alder")
+    found.wait_for_pilots(2)
+    return found
+
+
+@pytest.fixture(scope="module")
+def pilot(alder: Site, operator: Operator) -> dict[str, str]:
+    """A pilot that the hub sees, with its batch job and slot."""
+
+    def listed() -> dict[str, str]:
+        seen = operator(
+            "condor_status", "-constraint", 'SlotType == "Partitionable"', "-af", "FallowPilot", "Name"
+        )
+        return dict(line.split() for line in seen.stdout.splitlines())
+
+    rows = {row["pilot"]: row for row in alder.pilots(state="running")}
+    wait_until(lambda: bool(set(rows) & set(listed())), "a pilot of alder in the pool", 60, pause_s=0.5)
+    slots = listed()
+    name = sorted(set(rows) & set(slots))[0]
+    return {"pilot": name, "slot": slots[name], "job": rows[name]["native_id"]}
+
+
+def seen_by_hub(operator: Operator, pilot: str) -> list[str]:
+    """Start, size and state of a pilot as the pool shows it."""
+    constraint = f'FallowPilot == "{pilot}" && SlotType == "Partitionable"'
+    values = ("DaemonStartTime", "TotalCpus", "State", "Activity")
+    return operator("condor_status", "-constraint", constraint, "-af", *values).stdout.split()
+
+
+@pytest.mark.parametrize("what", COMMANDS)
+def test_the_hub_with_all_its_keys_cannot(
+    alder: Site, operator: Operator, pilot: dict[str, str], what: str
+) -> None:
+    before = seen_by_hub(operator, pilot["pilot"])
+    argv = [word.format(**pilot) for word in COMMANDS[what]]
+    done = operator(*argv, check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0 or "Can't" in said or "denied" in said.lower() or "fail" in said.lower(), said
+    assert pilot["job"] in alder.batch_jobs()
+    assert seen_by_hub(operator, pilot["pilot"]) == before
+
+
+def test_the_gateway_has_no_call_that_starts_or_stops_a_pilot() -> None:
+    from fallow.hub import HubClient
+
+    calls = {name for name in vars(HubClient) if not name.startswith("_")}
+    assert not [
+        name for name in calls if any(word in name for word in ("start", "stop", "launch", "withdraw"))
+    ]
+
+
+def test_ten_launchers_started_at_once_act_as_one(alder: Site) -> None:
+    alder.fallow("withdraw", "--now")
+    alder.kill_launcher()
+    alder.fallow("resume")
+    before = {row["pilot"] for row in alder.pilots()}
+    argv = ["fallow", "-v", "pilot", "run", "--policy", testbed_centre.POLICY, "--interval-s", "1"]
+    log = "/var/log/fallow/launchers.log"
+    launchers = [alder.login.spawn(argv, user=testbed_centre.ACCOUNT, log=log) for _ in range(10)]
+    wait_until(lambda: sum(one.poll() is not None for one in launchers) == 9, "the end of nine launchers", 90)
+    codes = sorted(one.poll() or 0 for one in launchers if one.poll() is not None)
+    assert codes == [4] * 9, "each is told that another one acts"
+    alder.wait_for_pilots(3)
+    started = [row for row in alder.pilots() if row["pilot"] not in before]
+    assert len(started) == 3
+    assert len(alder.batch_jobs()) == 3
+    said = (alder.login.files / log.lstrip("/")).read_text()
+    assert said.count("Another launcher acts for this centre: process") == 9
+
+
+def test_a_launcher_that_was_killed_knows_its_pilots_when_it_is_started_again(alder: Site) -> None:
+    alder.wait_for_pilots(3)
+    before = alder.batch_jobs()
+    last = json.loads(alder.fallow("status", "--json").stdout)["last_cycle"]
+    alder.kill_launcher()
+    alder.start_launcher()
+    wait_until(
+        lambda: json.loads(alder.fallow("status", "--json").stdout)["last_cycle"] > last,
+        "a cycle",
+        60,
+        pause_s=0.5,
+    )
+    assert alder.batch_jobs() == before
+    assert {row["native_id"] for row in alder.active()} == set(before)
