@@ -21,7 +21,7 @@ OVERTIME_S = 60
 HOME_FIRST = "TARGET.FallowUserCentre =?= MY.FallowCentre || TARGET.SubmitterAutoregroup =!= False"
 """Refuses strangers while the negotiator serves each centre's work on its own slots: it alone knows SubmitterAutoregroup."""
 
-HOME_CLAIM_S = 60
+HOME_CLAIM_S = 30
 """How long a user of the centre itself may run one job after another on a slot before it is matched anew."""
 
 
