@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from classad2 import Value
 
 from fallow.rules import ResourceClass, Rules
 from fallow_matcher.ledger import Outcome, Run
@@ -109,6 +110,12 @@ def test_a_clock_that_went_back_gives_no_negative_time(run_of: Callable[..., Run
 @pytest.mark.parametrize("name", ["GlobalJobId", "NumJobMatches", "JobCurrentStartDate"])
 def test_an_ad_that_names_no_run_is_none(rules: Callable[..., Rules], name: str) -> None:
     assert ended(epoch_ad() | {name: None}, rules()) is None
+
+
+def test_an_attribute_that_the_queue_calls_undefined_is_no_number(rules: Callable[..., Rules]) -> None:
+    found = started(job_ad(MachineAttrGPUs0=Value.Undefined, RequestGPUs=Value.Undefined), rules())
+    assert found is not None
+    assert (found.gpus, found.resource_class) == (0, "cpu")
 
 
 def test_a_file_is_read_up_to_its_last_whole_record() -> None:

@@ -111,9 +111,8 @@ def record(ad: Mapping[str, Any]) -> JobRecord:
 
 def _number(ad: Mapping[str, Any], name: str) -> int | None:
     value = ad.get(name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return int(value)
+    # The bindings' `Value.Undefined` is an int as well, and so is a bool.
+    return int(value) if type(value) in (int, float) else None
 
 
 def _text(ad: Mapping[str, Any], name: str) -> str | None:

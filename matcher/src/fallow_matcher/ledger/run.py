@@ -223,7 +223,8 @@ def _run(
 
 def _number(ad: Mapping[str, Any], name: str) -> float | None:
     value = ad.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+    # The bindings' `Value.Undefined` is an int as well, and so is a bool.
+    return float(value) if type(value) in (int, float) else None
 
 
 def _text(ad: Mapping[str, Any], name: str, length: int) -> str:
