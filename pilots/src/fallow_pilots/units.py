@@ -18,6 +18,8 @@ Type=exec
 ExecStart={command} --verbose pilot run --policy {policy}
 Restart=on-failure
 RestartSec=30
+# With batch.system = "fork" pilots are processes of this unit: they outlive a restart of the launcher.
+KillMode=process
 UMask=0077
 NoNewPrivileges=yes
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +77,31 @@ def test_an_id_of_another_process_is_never_signalled(batch: Fork, job: BatchJob)
     pid, ticks = native_id.split("-")
     batch.stop([f"{pid}-{int(ticks) + 1}", f"{os.getpid()}-1"], Stop.KILL)
     assert [status.native_id for status in batch.status([])] == [native_id]
+
+
+def test_a_pilot_outlives_its_launcher_and_is_found_by_the_next(batch: Fork, job: BatchJob) -> None:
+    module = "fallow_pilots.batch.fork"
+    program = f"import os, pickle, sys; from {module} import Fork; job = pickle.load(sys.stdin.buffer); "
+    program += "Fork(sys.argv[1]).submit(job); os.kill(os.getpid(), 9)"
+    prefix = f"fallow-t{os.getpid()}-"
+    launcher = subprocess.run(
+        [sys.executable, "-c", program, prefix], input=pickle.dumps(job), check=False, start_new_session=True
+    )
+    assert launcher.returncode == -9
+    assert [status.name for status in Fork(prefix).status([])] == [job.name]
+
+
+def test_somebody_who_looks_at_a_pilots_files_is_no_pilot(batch: Fork, job: BatchJob) -> None:
+    job.spec.write_text("{}")
+    argv = ["setsid", "tail", "-f", str(job.spec), str(job.script)]
+    reader = subprocess.Popen(argv, stdout=subprocess.DEVNULL)
+    try:
+        comm = Path(f"/proc/{reader.pid}/comm")
+        until(lambda: comm.read_text().strip() == "tail")
+        assert batch.status([]) == []
+    finally:
+        reader.kill()
+        reader.wait()
 
 
 def test_a_machine_with_a_pilot_is_not_idle(batch: Fork, job: BatchJob) -> None:

@@ -85,6 +85,21 @@ def test_every_field_is_documented() -> None:
             "when.windows are open for 240 s at most",
             "pilot.min_walltime_s = 300",
         ),
+        ({"pilot": {"nodes": 2}, "batch": {"system": "htcondor"}}, "pilot.nodes", "batch.system"),
+        (
+            {
+                "when": {"queue_below": 5, "queue_partitions": ["main"]},
+                "batch": {"system": "htcondor"},
+            },
+            "when.queue_partitions",
+            "batch.system",
+        ),
+        ({"batch": {"system": "pbs", "qos": "low"}}, "batch.qos", 'batch.system = "pbs"'),
+        (
+            {"batch": {"features": ["ssd"], "options": ["--constraint=ssd"]}},
+            "batch.features",
+            "--constraint",
+        ),
         (
             {"when": {"only_backfill": True}, "batch": {"system": "fork"}},
             "when.only_backfill",

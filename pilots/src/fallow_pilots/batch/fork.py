@@ -88,11 +88,13 @@ class Fork:
             yield JobStatus(name, f"{entry.name}-{started}", Phase.RUNNING, "running", moment, "localhost")
 
     def _name(self, arguments: Sequence[str]) -> str | None:
-        for argument in arguments:
+        """The pilot whose script or node command has these arguments; a file that somebody merely looks at is no pilot."""
+        for before, argument in zip(arguments, arguments[1:]):
             path = Path(argument)
-            if path.name in {"spec.json", "pilot.sh"} and f"fallow-{path.parent.name}".startswith(
-                self._prefix
-            ):
+            ours = (before == "--spec" and path.name == "spec.json") or (
+                before == "/bin/sh" and path.name == "pilot.sh"
+            )
+            if ours and f"fallow-{path.parent.name}".startswith(self._prefix):
                 return f"fallow-{path.parent.name}"
         return None
 

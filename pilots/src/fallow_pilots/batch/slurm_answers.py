@@ -7,7 +7,7 @@ from a broken command. The fields are those of squeue(1), sinfo(1), sacct(1) and
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timezone
 
@@ -77,13 +77,13 @@ def parse_test(text: str) -> datetime:
     return moment
 
 
-def _rows(text: str, header: str, program: str) -> list[list[str]]:
+def _rows(text: str, header: str, program: str) -> Iterator[list[str]]:
     lines = text.splitlines()
     if not lines or lines[0].strip() != header:
         raise BatchError(f"{program} gave no usable answer: it begins with {text[:80]!r}.")
     width = header.count("|")
     split = (line.split("|", width) for line in lines[1:] if line.strip())
-    return [fields for fields in split if len(fields) == width + 1]
+    return (fields for fields in split if len(fields) == width + 1)
 
 
 def _moment(text: str) -> datetime | None:

@@ -79,6 +79,11 @@ def _times(policy: Policy) -> Iterator[str]:
             f'when.only_backfill = true contradicts batch.system = "{policy.batch.system}": '
             "only Slurm says when a job would start"
         )
+    if policy.batch.system in {"fork", "htcondor"}:
+        if any(shape.nodes > 1 for shape in pilot.shapes):
+            yield f'pilot.nodes contradicts batch.system = "{policy.batch.system}": its jobs have one node'
+        if when.queue_partitions:
+            yield f'when.queue_partitions contradicts batch.system = "{policy.batch.system}": it has no queues'
 
 
 def _conditions(policy: Policy) -> Iterator[str]:
