@@ -112,7 +112,7 @@ def record(ad: Mapping[str, Any]) -> JobRecord:
 def _number(ad: Mapping[str, Any], name: str) -> int | None:
     value = ad.get(name)
     # The bindings' `Value.Undefined` is an int as well, and so is a bool.
-    return int(value) if type(value) in (int, float) else None
+    return int(value) if value is not None and type(value) in (int, float) else None
 
 
 def _text(ad: Mapping[str, Any], name: str) -> str | None:
