@@ -67,9 +67,10 @@ class Rules(Settings):
     model_config = _STRICT
 
     ageing_s: int = Field(ge=1, le=30 * 86_400)
-    """τ: a job's urgency doubles after it has waited this long, in seconds, and grows on."""
+    """τ: a job's urgency has doubled after it waited this long, in seconds, and grows on."""
     balance_factor: float = Field(ge=1, le=100, allow_inf_nan=False)
-    """G: a centre that gave its whole credit line scores G times as high, one that used it 1/G times; 1 switches it off."""
+    """G: a centre whose balance is its credit line or more scores G times as high, one that gave no more than it used 1/G
+    times; 1 switches it off."""
     half_life_s: int = Field(ge=60, le=3_660 * 86_400)
     """What a centre gave or used counts half after this many seconds."""
     credit_line: float = Field(ge=0.001, le=1, allow_inf_nan=False)
