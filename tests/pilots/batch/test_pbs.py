@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,10 +78,23 @@ def test_a_pilot_is_asked_for_as_one_chunk() -> None:
     assert "-V" not in argv
 
 
-def test_a_pilot_on_several_nodes_is_started_once_on_each() -> None:
-    argv = submit_argv(SETTINGS, job(nodes=3))
-    assert {"select=3:ncpus=4:mem=2000mb", "place=scatter"} <= set(argv)
-    assert script_text(job(nodes=3)).splitlines()[-1].startswith("exec pbsdsh -- /opt/fallow")
+def test_a_pilot_on_several_nodes_asks_for_a_chunk_on_each() -> None:
+    assert {"select=3:ncpus=4:mem=2000mb", "place=scatter"} <= set(submit_argv(SETTINGS, job(nodes=3)))
+
+
+def test_each_of_several_nodes_is_told_which_one_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tmp_path / "node"
+    node.write_text('#!/bin/sh\necho "$FALLOW_NODE of $FALLOW_NODES: $*"\n')
+    pbsdsh = tmp_path / "pbsdsh"
+    pbsdsh.write_text('#!/bin/sh\nshift\nfor node in 0 1; do PBS_NODENUM=$node "$@"; done\n')
+    node.chmod(0o755)
+    pbsdsh.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    text = script_text(job(nodes=2, node_command=node, spec=Path("/srv/it's/spec.json")))
+    said = subprocess.run(["/bin/sh"], input=text, text=True, capture_output=True, check=True).stdout
+    assert said.splitlines() == [f"{number} of 2: --spec /srv/it's/spec.json" for number in (0, 1)]
 
 
 def test_a_pilot_that_would_outlive_its_window_does_not_start() -> None:
@@ -216,8 +231,8 @@ def test_nothing_is_known_when_the_reservations_are_not(pbs: PBS, nodes: Recorde
 def test_long_lists_of_reserved_nodes_go_on_in_the_next_line(recorded: Recorded) -> None:
     reservations = answers.parse_reservations(recorded.text("rstat.txt"))
     assert [(one.name, one.nodes) for one in reservations] == [
-        ("R12.pbs1", {"cn2"}),
-        ("M13.pbs1", {"cn2[0]", "cn2[1]", "cn2", "cn6"}),
+        ("R12.pbs1", frozenset({"cn2"})),
+        ("M13.pbs1", frozenset({"cn2[0]", "cn2[1]", "cn2", "cn6"})),
     ]
 
 

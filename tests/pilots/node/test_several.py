@@ -31,6 +31,8 @@ def test_a_pilot_of_one_node_keeps_its_name(make_spec: Make) -> None:
 
 def test_each_of_several_nodes_has_a_name_of_its_own(make_spec: Make) -> None:
     assert own_part(make_spec(), on_node(2)).pilot == "alder-7n2"
+    by_our_script = {"FALLOW_NODE": "1", "FALLOW_NODES": "2"}
+    assert own_part(make_spec(), by_our_script).pilot == "alder-7n1"
 
 
 def test_the_outcome_is_there_once_every_node_has_ended(make_spec: Make) -> None:

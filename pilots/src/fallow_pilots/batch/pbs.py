@@ -20,6 +20,8 @@ from fallow_pilots.policy import Batch
 
 log = logging.getLogger(__name__)
 
+ON_EACH_NODE = 'FALLOW_NODE="$PBS_NODENUM" FALLOW_NODES={} exec "$0" "$@"'
+"""Tells a pilot which of the job's nodes it is on."""
 ASKED_AT_ONCE = 20
 """Pilots that left the queue and are looked up in the history in one look."""
 
@@ -28,7 +30,7 @@ def script_text(job: BatchJob) -> str:
     """The batch script: nothing but the start of the pilot, on each of its nodes, unless it comes too late."""
     start = [str(job.node_command), "--spec", str(job.spec)]
     if job.nodes > 1:
-        start = ["pbsdsh", "--", *start]
+        start = ["pbsdsh", "--", "/bin/sh", "-c", ON_EACH_NODE.format(job.nodes), *start]
     lines = ["#!/bin/sh"]
     if job.deadline is not None:
         latest = int(job.deadline.timestamp()) - job.walltime_s

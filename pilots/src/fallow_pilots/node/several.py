@@ -12,15 +12,17 @@ from fallow.files import read_private, write_private
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
 
-NUMBER, NODES = "SLURM_NODEID", "SLURM_STEP_NUM_NODES"
-"""The node's number within the step, from 0, and how many nodes it has."""
+STEPS = (("SLURM_NODEID", "SLURM_STEP_NUM_NODES"), ("FALLOW_NODE", "FALLOW_NODES"))
+"""The node's number, from 0, and how many nodes there are: as Slurm tells a step, and as our batch script tells where PBS
+does not."""
 
 
 def part(environment: Mapping[str, str]) -> tuple[int, int] | None:
     """This node's number and the number of nodes; None where there is but one."""
-    number, nodes = environment.get(NUMBER, ""), environment.get(NODES, "")
-    if number.isdigit() and nodes.isdigit() and int(nodes) > 1:
-        return int(number), int(nodes)
+    for names in STEPS:
+        number, nodes = (environment.get(name, "") for name in names)
+        if number.isdigit() and nodes.isdigit() and int(nodes) > 1:
+            return int(number), int(nodes)
     return None
 
 
