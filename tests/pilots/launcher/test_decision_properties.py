@@ -36,9 +36,9 @@ def named(prefix: str, nodes: list[Node]) -> tuple[Node, ...]:
 NODES = st.builds(
     Node,
     name=st.just(""),
-    cores_free=st.integers(0, 16),
-    memory_mb_free=st.sampled_from([0, 999, 4000, 9000]),
-    gpus_free=st.integers(0, 4),
+    cores_free=st.sampled_from([3, 6, 16]),
+    memory_mb_free=st.sampled_from([9000, 9000, 999]),
+    gpus_free=st.sampled_from([0, 1, 4]),
     idle=st.sampled_from([True, True, True, False]),
     free_until=st.one_of(
         st.none(), st.none(), st.integers(-100, 9000).map(lambda seconds: NOW + timedelta(seconds=seconds))
@@ -47,7 +47,7 @@ NODES = st.builds(
 MORE = st.lists(NODES, min_size=1, max_size=3).map(lambda nodes: named("more", nodes))
 SPARES = st.builds(
     Spare,
-    nodes=st.lists(NODES, min_size=1, max_size=12).map(lambda nodes: named("n", nodes)),
+    nodes=st.lists(NODES, min_size=3, max_size=12).map(lambda nodes: named("n", nodes)),
     waiting=st.sampled_from([None, 0, 1, 2, 5]),
     startable=st.sampled_from([None, 0, 1, 3, 8]),
     startable_s=st.one_of(st.none(), st.integers(300, 3600)),
@@ -95,18 +95,20 @@ SHAPES = st.lists(
     max_size=3,
 )
 WINDOWS = [[{"start": "08:00", "end": "12:30"}], [{"start": "08:00", "end": "12:04"}], [{"start": "13:00"}]]
-WHEN = st.fixed_dictionaries(
-    {
-        "only_idle_nodes": st.booleans(),
-        "only_backfill": st.booleans(),
-        "queue_below": st.sampled_from([None, None, 1, 3, 6]),
-        "windows": st.sampled_from([[], [], *WINDOWS]),
-        "node_idle_s": st.sampled_from([0, 600]),
-    }
-)
-
-
 ALWAYS = st.fixed_dictionaries({"only_idle_nodes": st.booleans(), "only_backfill": st.just(False)})
+WHEN = st.one_of(
+    ALWAYS,
+    st.just({"only_idle_nodes": False, "only_backfill": True}),
+    st.fixed_dictionaries(
+        {
+            "only_idle_nodes": st.just(True),
+            "only_backfill": st.booleans(),
+            "queue_below": st.sampled_from([None, 1, 3, 6]),
+            "windows": st.sampled_from([[], *WINDOWS]),
+            "node_idle_s": st.sampled_from([0, 600]),
+        }
+    ),
+)
 GENEROUS = {"max_pilots": 50, "ramp": 1.0}
 
 
@@ -121,10 +123,8 @@ def policies(
     """Tables of a valid policy; without limits, or without a say when, what is left out cannot hide the rest."""
     first, *others = draw(kinds)
     when = draw(WHEN if timed else ALWAYS)
-    if others:
-        when["only_backfill"] = False
-    if not when["only_idle_nodes"]:
-        when.pop("node_idle_s", None)
+    if when["only_backfill"]:
+        others = []
     if not capped:
         return {"pilot": {**first, "other_shapes": others}, "limits": GENEROUS, "when": when}
     most = {
