@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Callable
 
 from fallow.errors import FallowError
@@ -28,6 +28,8 @@ from fallow_pilots.watch import KEPT, Reported, View, Watch, utc_now
 log = logging.getLogger(__name__)
 
 CYCLE = "cycle"
+HOLE = timedelta(seconds=120)
+"""How long a pilot for a hole may wait for the batch system to start it."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +158,10 @@ class Launcher:
         return None
 
     def job(self, pilot: str, lot: Lot, closes: datetime | None) -> BatchJob:
-        """One pilot as a batch job."""
+        """One pilot as a batch job; one for a hole that is not started at once is not wanted any more."""
+        if self.policy.when.only_backfill:
+            at_once = self._clock() + timedelta(seconds=lot.walltime_s) + HOLE
+            closes = at_once if closes is None else min(closes, at_once)
         return batch_job(self.policy, self._layout, pilot, lot, closes)
 
     def _launch(self, decision: Decision, joining: Joining) -> int:
