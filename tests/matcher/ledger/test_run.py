@@ -113,9 +113,15 @@ def test_an_ad_that_names_no_run_is_none(rules: Callable[..., Rules], name: str)
 
 
 def test_an_attribute_that_the_queue_calls_undefined_is_no_number(rules: Callable[..., Rules]) -> None:
-    found = started(job_ad(MachineAttrGPUs0=Value.Undefined, RequestGPUs=Value.Undefined), rules())
+    found = started(job_ad(MachineAttrGPUs0=Value.Undefined), rules())
     assert found is not None
     assert (found.gpus, found.resource_class) == (0, "cpu")
+
+
+@pytest.mark.parametrize("claim", ["1e999", "-1e999", "9" * 30, "-5", "4611686018427387904"])
+def test_a_job_cannot_claim_numbers_that_no_ledger_holds(run_of: Callable[..., Run], claim: str) -> None:
+    (ad,) = parse(text([epoch_ad()]).replace("FallowWalltime = 600", f"FallowWalltime = {claim}").encode())
+    assert 0 <= run_of(ad).requested_s < 2**31
 
 
 def test_a_file_is_read_up_to_its_last_whole_record() -> None:

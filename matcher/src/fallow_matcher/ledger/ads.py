@@ -14,6 +14,7 @@ from fallow_matcher.ledger.run import ATTRIBUTES
 
 BANNER = b"*** "
 _KNOWN = {name.lower(): name for name in ATTRIBUTES}
+_INTEGER = re.compile(r"-?\d{1,18}")
 _NUMBER = re.compile(r"-?\d+(\.\d*)?([eE][-+]?\d+)?")
 _OF_A_RUN = ("EPOCH", "Offset")
 
@@ -39,15 +40,17 @@ def parse(text: bytes) -> Iterator[dict[str, Any]]:
                 yield ad
             ad = {}
             continue
-        name, is_attribute, value = line.partition(" = ")
-        known = _KNOWN.get(name.lower()) if is_attribute else None
+        at = line.find(" = ")
+        known = _KNOWN.get(line[:at].lower()) if at > 0 else None
         if known is not None:
-            ad[known] = _literal(value)
+            ad[known] = _literal(line[at + 3 :])
 
 
 def _literal(value: str) -> Any:
-    if value.startswith('"') and value.endswith('"') and len(value) > 1:
+    if value[:1] == '"' and value[-1:] == '"' and len(value) > 1:
         return value[1:-1].replace('\\"', '"')
+    if _INTEGER.fullmatch(value):
+        return int(value)
     if _NUMBER.fullmatch(value):
-        return float(value) if any(sign in value for sign in ".eE") else int(value)
+        return float(value)
     return {"true": True, "false": False}.get(value.lower())

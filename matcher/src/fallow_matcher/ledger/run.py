@@ -33,7 +33,7 @@ CHARGED = frozenset({Outcome.DONE, Outcome.FAILED, Outcome.REMOVED})
 ATTRIBUTES = (
     "ClusterId", "ProcId", "GlobalJobId", "NumJobMatches", "FallowUserCentre", "AcctGroupUser", "FallowWorkType",
     "FallowWalltime", "MachineAttrFallowCentre0", "MachineAttrFallowPilot0", "MachineAttrCpus0", "MachineAttrGPUs0",
-    "MachineAttrGPUs_DeviceName0", "RequestCpus", "RequestGPUs", "QDate", "JobCurrentStartDate", "EpochWriteDate",
+    "MachineAttrGPUs_DeviceName0", "QDate", "JobCurrentStartDate", "EpochWriteDate",
     "CompletionDate", "EnteredCurrentStatus", "LastJobLeaseRenewal", "ExitCode", "ExitBySignal", "VacateReason",
     "VacateReasonCode", "HoldReason", "HoldReasonCode", "RemoteUserCpu", "RemoteSysCpu",
 )  # fmt: skip
@@ -42,6 +42,8 @@ ATTRIBUTES = (
 RUNNING = "JobStatus == 2 || JobStatus == 6 || JobStatus == 7"
 """The jobs of the queue that hold a slot."""
 
+_FAR = 1e15
+"""No moment, duration or count is beyond this, whatever a job claims."""
 _SPOOLING = 16
 _BY_OWNER = frozenset({1})
 _BY_JOB = frozenset({3, 4, 7, 8, 12, 13, 14, 26, 32, 33, 34, 46, 47})
@@ -190,27 +192,27 @@ def _run(
     wall_s: float | None,
 ) -> Run | None:
     name = _text(ad, "GlobalJobId", 200)
-    number, began = _number(ad, "NumJobMatches"), _number(ad, "JobCurrentStartDate")
+    number, began = _count(ad, "NumJobMatches"), _number(ad, "JobCurrentStartDate")
     if not name or not number or began is None:
         return None
     provider = _text(ad, "MachineAttrFallowCentre0", 63)
-    gpus = int(_number(ad, "MachineAttrGPUs0") or _number(ad, "RequestGPUs") or 0)
+    gpus = _count(ad, "MachineAttrGPUs0")
     model = _text(ad, "MachineAttrGPUs_DeviceName0", 100) or "unknown"
     cpu = [_number(ad, "RemoteUserCpu"), _number(ad, "RemoteSysCpu")]
     return Run(
         global_job_id=name,
-        run=int(number),
-        job=f"{int(_number(ad, 'ClusterId') or 0)}.{int(_number(ad, 'ProcId') or 0)}",
+        run=number,
+        job=f"{_count(ad, 'ClusterId')}.{_count(ad, 'ProcId')}",
         provider=provider,
         pilot=_text(ad, "MachineAttrFallowPilot0", 100),
         consumer=_text(ad, "FallowUserCentre", 63),
         user=_text(ad, "AcctGroupUser", 63),
         work_type=_text(ad, "FallowWorkType", 32),
         resource_class=terms.resource_class(model if gpus else ""),
-        cores=max(1, int(_number(ad, "MachineAttrCpus0") or _number(ad, "RequestCpus") or 1)),
+        cores=max(1, _count(ad, "MachineAttrCpus0")),
         gpus=gpus,
         factor=terms.benchmark_factor(provider),
-        requested_s=max(0, int(_number(ad, "FallowWalltime") or 0)),
+        requested_s=_count(ad, "FallowWalltime"),
         submitted=_number(ad, "QDate"),
         started=began,
         ended=ended,
@@ -224,11 +226,17 @@ def _run(
 def _number(ad: Mapping[str, Any], name: str) -> float | None:
     value = ad.get(name)
     # The bindings' `Value.Undefined` is an int as well, and so is a bool.
-    return float(value) if type(value) in (int, float) else None
+    return float(value) if type(value) in (int, float) and abs(value) < _FAR else None
+
+
+def _count(ad: Mapping[str, Any], name: str) -> int:
+    """A number of things; 0 where it is absent, and never more than a database's integer holds."""
+    return int(min(max(_number(ad, name) or 0, 0), 2**31 - 1))
 
 
 def _text(ad: Mapping[str, Any], name: str, length: int) -> str:
     value = ad.get(name)
     if not isinstance(value, str):
         return ""
-    return "".join(letter if letter.isprintable() else "?" for letter in value[:length])
+    value = value[:length]
+    return value if value.isprintable() else "".join(one if one.isprintable() else "?" for one in value)

@@ -1,0 +1,127 @@
+"""How fast the ledger takes in HTCondor's records, and what a balance costs when it has a million.
+
+Usage: python tests/benchmarks/bench_ledger.py [--runs N] [--url URL]
+
+Writes history files as HTCondor 25.14's shadows do (a whole job ad of 5 kB for each run), has the ledger read them, and asks
+for balances and sums. Time to write the files does not count. Without --url a new SQLite file is used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from sqlalchemy import func, select
+
+from fallow.ledger.messages import Key
+from fallow.output import show
+from fallow.rules import default_text, parse_rules
+from fallow_matcher.database import open_database, reading
+from fallow_matcher.ledger import ingest, query, standings
+from fallow_matcher.ledger.tables import RUN
+
+CENTRES = [f"centre{number:02}" for number in range(50)]
+BATCH = 20_000
+NOW = 1_795_000_000
+PADDING = "".join(f'Attribute{number} = "{"x" * 40}"\n' for number in range(60))
+
+
+def record(number: int, luck: random.Random) -> str:
+    """One record of a run."""
+    started = NOW - luck.randrange(30 * 86_400)
+    wall_s = luck.randrange(30, 7200)
+    return (
+        f"{PADDING}ClusterId = {number}\nProcId = 0\n"
+        f'GlobalJobId = "queue@hub.example.org#{number}.0#{started - 100}"\nNumJobMatches = 1\n'
+        f'FallowUserCentre = "{luck.choice(CENTRES)}"\nAcctGroupUser = "user{luck.randrange(500)}"\n'
+        f'FallowWorkType = "{luck.choice(("analysis", "production", "test", "urgent"))}"\nFallowWalltime = 7200\n'
+        f'MachineAttrFallowCentre0 = "{luck.choice(CENTRES)}"\nMachineAttrFallowPilot0 = "pilot-{number // 8}"\n'
+        f"MachineAttrCpus0 = {luck.choice((1, 2, 4, 8))}\nQDate = {started - 100}\nExitCode = 0\nExitBySignal = false\n"
+        f"JobCurrentStartDate = {started}\nEpochWriteDate = {started + wall_s}\nRemoteUserCpu = {wall_s}.0\n"
+        f'RemoteSysCpu = 1.0\n*** EPOCH ClusterId={number} ProcId=0 RunInstanceId=0 Owner="o" CurrentTime={NOW}\n'
+    )
+
+
+def typical_ms(call: Callable[[], object], times: int) -> float:
+    """The median time of a call in milliseconds."""
+    taken = []
+    for _ in range(times):
+        begun = time.perf_counter()
+        call()
+        taken.append(1000 * (time.perf_counter() - begun))
+    return median(taken)
+
+
+def commit() -> str:
+    """The commit that is measured."""
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"], text=True, capture_output=True, check=False
+    )
+    return done.stdout.strip()
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--runs", type=int, default=1_000_000)
+    parser.add_argument("--url", help="The database; it should be empty.")
+    options = parser.parse_args()
+    rules = parse_rules(default_text())
+    luck = random.Random(1)
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_database(options.url or f"sqlite:///{folder}/fallow.sqlite")
+        spool = Path(folder) / "spool"
+        spool.mkdir()
+        taken_s = last_s = 0.0
+        for first in range(0, options.runs, BATCH):
+            history = spool / "epoch_history"
+            count = min(BATCH, options.runs - first)
+            history.write_text("".join(record(number, luck) for number in range(first, first + count)))
+            size = history.stat().st_size
+            begun = time.perf_counter()
+            ingest(engine, rules, spool, None, NOW)
+            last_s = time.perf_counter() - begun
+            taken_s += last_s
+            for path in spool.iterdir():
+                path.unlink()
+        with reading(engine) as connection:
+            stored = connection.execute(select(func.count()).select_from(RUN)).scalar_one()
+        week = NOW - 7 * 86_400
+        measured = {
+            "runs": stored,
+            "record_bytes": size // count,
+            "ingest_per_s": round(stored / taken_s),
+            "ingest_per_s_of_the_last": round(count / last_s),
+            "balance_ms": round(typical_ms(lambda: standings(engine, NOW, rules), 50), 2),
+            "usage_of_a_week_ms": round(
+                typical_ms(lambda: query.sums(engine, [Key.CONSUMER, Key.PROVIDER], week, NOW), 3)
+            ),
+            "lines_of_a_centre_ms": round(
+                typical_ms(lambda: query.lines(engine, CENTRES[0], week, NOW, limit=1000), 5), 1
+            ),
+        }
+        engine.dispose()
+    show(
+        [{"what": name, "value": value} for name, value in measured.items()], ["what", "value"], as_json=False
+    )
+    about = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": commit(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "database": engine.dialect.name,
+    }
+    print(json.dumps({**about, **measured}))
+
+
+if __name__ == "__main__":
+    main()
