@@ -28,6 +28,7 @@ def values(tmp_path: Path) -> Values:
     (tmp_path / "store").mkdir()
     return Values(
         apptainer=fake,
+        version="apptainer version 1.4.5",
         libexec=Path("/usr/libexec/condor"),
         starter=Path("/usr/sbin/condor_starter"),
         store=tmp_path / "store",

@@ -18,6 +18,8 @@ CALM = Situation(
     token_valid=True,
     evict_s=30.0,
     busy=True,
+    setting_up=False,
+    setup_s=4.0,
     idle_s=0.0,
     idle_exit_s=300.0,
     black_hole=False,
@@ -73,6 +75,16 @@ def test_what_does_not_end_in_time_is_killed(phase: Phase) -> None:
     assert next_phase(replace(CALM, phase=phase, phase_age_s=30.0)) is Phase.KILLING
 
 
+@pytest.mark.parametrize("asked", [Asked.EVICT, Asked.WITHDRAW])
+def test_a_payload_that_is_just_starting_is_waited_for_but_not_for_long(asked: Asked) -> None:
+    starting = replace(CALM, asked=asked, setting_up=True)
+    assert next_phase(starting) is Phase.DRAINING
+    closed = replace(starting, phase=Phase.DRAINING, phase_age_s=1.0)
+    assert next_phase(closed) is Phase.DRAINING
+    assert next_phase(replace(closed, setting_up=False)).value > Phase.DRAINING.value
+    assert next_phase(replace(closed, phase_age_s=4.0)).value > Phase.DRAINING.value
+
+
 def test_without_work_for_long_it_closes() -> None:
     assert next_phase(replace(CALM, busy=False, idle_s=299.0)) is Phase.WORKING
     assert next_phase(replace(CALM, busy=False, idle_s=300.0)) is Phase.DRAINING
@@ -102,6 +114,8 @@ def test_withdrawn_it_gives_back_what_runs_before_it_ends(phase: Phase) -> None:
         token_valid=st.booleans(),
         evict_s=st.floats(0, 1e3),
         busy=st.booleans(),
+        setting_up=st.booleans(),
+        setup_s=st.floats(0, 5),
         idle_s=st.floats(0, 1e3),
         idle_exit_s=st.floats(1, 1e3),
         black_hole=st.booleans(),

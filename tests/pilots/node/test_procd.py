@@ -17,6 +17,7 @@ def test_a_signal_to_all_processes_spares_the_procd(place: Layout, tmp_path: Pat
     procd.chmod(0o755)
     values = Values(
         apptainer=Path("/usr/bin/apptainer"),
+        version="apptainer version 1.4.5",
         libexec=Path("/usr/libexec/condor"),
         starter=programs / "condor_starter",
         store=tmp_path / "store",

@@ -3,6 +3,8 @@
 # What the starter does outside of the container follows some of the job's attributes: these must be written-out
 # values, not expressions that could mean one thing to the queue and another to the starter, and harmless ones.
 # A job that asks for more is made harmless and handed to fallow-apptainer with a word that makes it refuse.
+# A batch system that signals all processes at once does not cut it short, or the job would be lost without a word.
+trap '' TERM
 tr -d "'" | awk '
 function refuse(word) {
     print "Environment = \"\""

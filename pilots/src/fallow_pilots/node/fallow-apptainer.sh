@@ -1,7 +1,7 @@
 # Starts one payload in its container. HTCondor's starter runs this as the pilot's user, outside of the container,
 # with the job's environment: nothing from the job is trusted here. The lines above have emptied the environment but
 # for the payload's own variables, which carry a prefix, and have set the site's values:
-#   apptainer path execute libexec store verified entry check_sif home extra_binds procs_user procs_job requests
+#   apptainer version path execute libexec store verified entry check_sif home extra_binds procs_user procs_job requests
 #   no_network
 # Only words that HTCondor is known to pass are accepted; what the payload sees is decided below, not by them.
 refuse() {
@@ -18,7 +18,9 @@ turn_away() {
 
 case ${1-} in
 --version)
-    exec "$apptainer" --version
+    # The starter asks before each job, and a job whose question is cut short by a signal is lost without a word.
+    printf '%s\n' "$version"
+    exit 0
     ;;
 esac
 

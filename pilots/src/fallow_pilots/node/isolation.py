@@ -15,20 +15,21 @@ SYSTEM_DIRECTORIES = ("bin", "lib", "lib64", "usr")
 QUESTION = "readlink /proc/self/ns/user; readlink /proc/self/ns/pid; echo answered"
 
 
-def apptainer() -> Path:
-    """The node's Apptainer, of a version whose options we use.
+def apptainer() -> tuple[Path, str]:
+    """The node's Apptainer, of a version whose options we use, and what it says of its version.
 
     Raises:
         NotAvailableError: There is none, or it is too old.
     """
     program = find_program("apptainer")
-    number = version(run([str(program), "--version"]).stdout)
+    said = run([str(program), "--version"]).stdout
+    number = version(said)
     if number is None or number < OLDEST_APPTAINER:
         oldest = ".".join(map(str, OLDEST_APPTAINER))
         raise NotAvailableError(
             f"{program} is too old or not Apptainer.", remedy=f"Install Apptainer {oldest} or later."
         )
-    return program
+    return program, said.splitlines()[0]
 
 
 def make_check_image(program: Path, libexec: Path, work: Path) -> Path:

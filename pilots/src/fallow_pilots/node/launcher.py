@@ -15,6 +15,9 @@ from fallow_pilots.node.layout import Layout
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
+SHIELD = "case ${1-} in --version) trap '' TERM ;; esac\n"
+"""The first line of the launcher: what the starter asks before each job is answered, whatever the batch system signals."""
+
 SYSTEM = (
     "/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/etc", "/opt", "/proc", "/sys", "/dev", "/cvmfs",
     "/var/lib/apptainer", "/var/apptainer", "/var/lib/sss",
@@ -31,6 +34,7 @@ class Values:
     """
 
     apptainer: Path
+    version: str
     libexec: Path
     starter: Path
     store: Path
@@ -45,6 +49,7 @@ def text(layout: Layout, values: Values) -> str:
     """The script."""
     names = {
         "apptainer": str(values.apptainer),
+        "version": values.version,
         "execute": str(layout.execute),
         "libexec": str(values.libexec),
         "store": str(values.store),
@@ -61,7 +66,7 @@ def text(layout: Layout, values: Values) -> str:
     }
     head = "".join(f"{name}={shlex.quote(value)}\n" for name, value in names.items())
     # The job's variables go first: they may have the names of ours.
-    start = f"#!/bin/sh\nPATH={SYSTEM_PATH}\n{_shipped('fallow-clean.sh')}"
+    start = f"#!/bin/sh\n{SHIELD}PATH={SYSTEM_PATH}\n{_shipped('fallow-clean.sh')}"
     return f"{start}\n{head}\n{_shipped('fallow-apptainer.sh')}"
 
 

@@ -52,6 +52,8 @@ class Situation:
         token_valid: Whether the pilot is authorised.
         evict_s: Seconds that eviction may take.
         busy: Whether a payload runs.
+        setting_up: Whether a payload is about to run, and cannot be stopped cleanly yet.
+        setup_s: Seconds that may be spent on waiting for that.
         idle_s: Seconds without a payload.
         idle_exit_s: Seconds without a payload after which the pilot leaves.
         black_hole: Whether the node fails job after job.
@@ -65,23 +67,29 @@ class Situation:
     token_valid: bool
     evict_s: float
     busy: bool
+    setting_up: bool
+    setup_s: float
     idle_s: float
     idle_exit_s: float
     black_hole: bool
 
 
-def next_phase(situation: Situation) -> Phase:
+def next_phase(situation: Situation) -> Phase:  # noqa: PLR0911 - one line for each phase
     """The phase that the pilot should be in now; equal to or after the present one."""
     phase, age_s = situation.phase, situation.phase_age_s
     if phase is Phase.KILLING or (phase.value >= Phase.WITHDRAWING.value and age_s >= situation.evict_s):
         return Phase.KILLING
     over = situation.now >= situation.until and situation.asked is not Asked.WITHDRAW
-    if phase is Phase.EVICTING or situation.asked is Asked.EVICT or over:
-        return Phase.EVICTING
+    leaves = situation.asked is Asked.EVICT or over
+    if phase is Phase.EVICTING:
+        return phase
     if phase is Phase.WITHDRAWING:
-        return phase if situation.busy or age_s < NOTICED_S else Phase.EVICTING
-    if situation.asked is Asked.WITHDRAW:
-        return Phase.WITHDRAWING if situation.busy else Phase.EVICTING
+        done = age_s >= NOTICED_S and not situation.busy
+        return Phase.EVICTING if leaves or done else phase
+    if leaves or situation.asked is Asked.WITHDRAW:
+        if situation.setting_up and (phase is Phase.WORKING or age_s < situation.setup_s):
+            return Phase.DRAINING
+        return Phase.EVICTING if leaves or not situation.busy else Phase.WITHDRAWING
     if phase is Phase.DRAINING:
         return phase if situation.busy or age_s < SETTLE_S else Phase.EVICTING
     return Phase.DRAINING if _closes(situation) else phase

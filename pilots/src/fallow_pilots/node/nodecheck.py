@@ -62,9 +62,9 @@ def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str]) -> E
         findings = gather(_storage(spec, offered, place))
         if not fatal(findings):
             programs = checks.find_htcondor()
-            apptainer = isolation.apptainer()
+            apptainer, version = isolation.apptainer()
             image = isolation.make_check_image(apptainer, programs.libexec, place.root)
-            launcher.write(place, _values(spec, programs, apptainer, image))
+            launcher.write(place, _values(spec, programs, apptainer, version, image))
             looks = [_isolation(place, apptainer, image), *_others(spec, offered, programs)]
             findings = [*gather(looks), *findings]
     except FallowError as error:
@@ -175,11 +175,14 @@ def _attributes(findings: Sequence[Finding]) -> dict[str, Value]:
     return merged
 
 
-def _values(spec: PilotSpec, programs: Programs, apptainer: Path, image: Path) -> launcher.Values:
+def _values(
+    spec: PilotSpec, programs: Programs, apptainer: Path, version: str, image: Path
+) -> launcher.Values:
     user_processes = max(4096, 1024 * (os.cpu_count() or 1))
     release = tuple(int(part) for part in os.uname().release.split("-")[0].split(".")[:2])
     return launcher.Values(
         apptainer=apptainer,
+        version=version,
         libexec=programs.libexec,
         starter=programs.sbin / "condor_starter",
         store=spec.image_store_dir,

@@ -12,12 +12,14 @@ from fallow_pilots.node import condor
 from fallow_pilots.node.finding import devices
 from fallow_pilots.node.launcher import SYSTEM_PATH
 from fallow_pilots.node.layout import Layout
-from fallow_pilots.node.processes import children, die_with_parent
+from fallow_pilots.node.processes import children, die_with_parent, process_age_s
 
 log = logging.getLogger(__name__)
 
 QUERY_S = 30.0
 OVERRIDE = "90-fallow"
+SETUP_S = 5.0
+"""A starter that takes longer waits for an image, and answers when it is asked to stop."""
 
 
 class Pool:
@@ -64,9 +66,29 @@ class Pool:
 
     def busy(self) -> bool:
         """Whether a payload runs or is about to; the startd has a child for each, and the procd."""
+        return bool(self._starters())
+
+    def setting_up(self) -> bool:
+        """Whether a starter has not started its payload yet.
+
+        Asked to stop now, it would end without a word, and its job would wait for the pilot as long as its lease lasts.
+        """
         return any(
-            _program(child) != "condor_procd" for startd in self._startds() for child in children(startd)
+            process_age_s(starter) < SETUP_S and not self._launched(starter) for starter in self._starters()
         )
+
+    def _launched(self, starter: int) -> bool:
+        """Whether the container of a starter's payload stands: its entry has said so (see fallow-payload)."""
+        scratch = self._layout.execute / f"own-{starter}" / f"dir_{starter}" / "scratch"
+        return (scratch / ".condor_container_launched").exists()
+
+    def _starters(self) -> list[int]:
+        return [
+            child
+            for startd in self._startds()
+            for child in children(startd)
+            if _program(child) != "condor_procd"
+        ]
 
     def evict(self) -> None:
         """Stop what runs, so that it goes back to the queue, and end."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import os
 import signal
 import time
@@ -61,6 +62,16 @@ def children(process: int) -> list[int]:
     except OSError:
         return []
     return [int(word) for word in text.split()]
+
+
+def process_age_s(process: int) -> float:
+    """Seconds since a process started; without end for one that has ended."""
+    try:
+        ticks = Path(f"/proc/{process}/stat").read_text(errors="replace").rpartition(")")[2].split()[19]
+        up_s = float(Path("/proc/uptime").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
+        return math.inf
+    return up_s - int(ticks) / os.sysconf("SC_CLK_TCK")
 
 
 def end_all(timeout_s: float) -> bool:

@@ -14,7 +14,7 @@ from fallow_pilots.node.history import History, Run
 from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.latch import black_hole
 from fallow_pilots.node.lifecycle import Asked, Phase, Situation, next_phase
-from fallow_pilots.node.pool import Pool
+from fallow_pilots.node.pool import SETUP_S, Pool
 from fallow_pilots.node.signals import Signals
 from fallow_pilots.node.token import TokenCopy
 from fallow_pilots.order import Order, Wish, read_order
@@ -187,6 +187,8 @@ class Supervisor:
             token_valid=self.seen.token_valid,
             evict_s=self._patience_s(),
             busy=self._busy,
+            setting_up=self._busy and self.pool.setting_up(),
+            setup_s=min(SETUP_S, self.spec.drain_grace_s / 5),
             idle_s=time.monotonic() - self._idle_since,
             idle_exit_s=self.spec.idle_exit_s,
             black_hole=bool(self.seen.black_hole),
