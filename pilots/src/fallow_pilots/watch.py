@@ -87,7 +87,7 @@ class Watch:
             jobs = self._batch.status([self._layout.job_name(pilot) for pilot in awaited])
         except BatchError as error:
             return View(records, None, str(error))
-        known = {pilot: job for job in jobs if (pilot := self._layout.pilot_of(job.name)) is not None}
+        known = self._ours(records, jobs)
         records = self._adopt(records, known, now)
         changed = reconcile(records, known, self._left(records, now), now)
         self._store.update(changed)
@@ -96,6 +96,16 @@ class Watch:
                 "pilot %s %s code=%s %s", record.pilot, record.state.value, record.code, record.reason or ""
             )
         return View(self._store.records(now - KEPT), None, None)
+
+    def _ours(self, records: Iterable[PilotRecord], jobs: Iterable[JobStatus]) -> dict[str, JobStatus]:
+        """The job of each pilot; one of the same name and another id is left from a state that was deleted."""
+        ids = {record.pilot: record.native_id for record in records}
+        known: dict[str, JobStatus] = {}
+        for job in sorted(jobs, key=lambda job: job.phase is not Phase.ENDED):
+            pilot = self._layout.pilot_of(job.name)
+            if pilot is not None and ids.get(pilot) in {None, job.native_id}:
+                known[pilot] = job
+        return known
 
     def look(self) -> View:
         """The pilots as they are now, and what local work leaves free."""

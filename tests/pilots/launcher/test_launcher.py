@@ -236,6 +236,17 @@ def test_a_pilot_that_only_the_batch_system_knows_is_taken_in(centre: TestCentre
     assert [job["name"] for job in centre.slurm.jobs.values()][-1] == "fallow-alder-4"
 
 
+def test_a_job_of_the_same_name_from_before_the_state_was_deleted_is_not_taken_for_ours(
+    centre: TestCentre,
+) -> None:
+    cycle(centre)
+    state = centre.slurm.read()
+    old = {**state["jobs"]["1"], "state": "COMPLETED"}
+    centre.slurm.set(jobs={**state["jobs"], "9": old})
+    cycle(centre)
+    assert {record.pilot: record.state for record in records(centre)}["alder-1"] is State.RUNNING
+
+
 def test_jobs_of_another_centre_with_a_similar_name_are_not_ours(centre: TestCentre) -> None:
     cycle(centre)
     centre.slurm.change_jobs(name="fallow-alder-north-1")
