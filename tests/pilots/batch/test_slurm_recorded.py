@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fallow_pilots.batch import slurm_answers as answers
-from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Phase, Spare
+from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Phase, Spare, Stop
 from fallow_pilots.batch.slurm import Slurm, fits_plan, probe_argv, script_text, submit_argv, until_taken
 from fallow_pilots.policy import Batch
+from fallow_pilots.reconcile import reconcile
+from fallow_pilots.record import PilotRecord, State
 
 if TYPE_CHECKING:
     from tests.pilots.batch.conftest import Recorded
@@ -88,6 +90,27 @@ def test_a_requeued_job_waits_again(jobs: dict[str, JobStatus]) -> None:
 
 def test_a_job_that_completes_still_holds_its_node(jobs: dict[str, JobStatus]) -> None:
     assert jobs["fallow-alder-6"].phase is Phase.RUNNING
+
+
+def test_a_clock_that_runs_ahead_puts_no_start_into_the_future(jobs: dict[str, JobStatus]) -> None:
+    ahead = jobs["fallow-alder-6"]
+    assert ahead.started is not None
+    assert ahead.started > THEN
+    record = PilotRecord("alder-6", State.QUEUED, 4, 0, 3600, THEN)
+    assert reconcile([record], {"alder-6": ahead}, {}, THEN)[0].started == THEN
+
+
+def test_a_signal_to_a_job_that_has_ended_is_no_error(recorded: Recorded) -> None:
+    recorded.answers("scancel", "--signal", code=1)
+    for how in (Stop.DRAIN, Stop.EVICT):
+        Slurm(Batch(), PREFIX).stop(["99"], how)
+    assert recorded.calls == ["scancel --quiet --signal=USR1 99", "scancel --quiet --signal=TERM 99"]
+
+
+def test_a_removal_that_fails_is_an_error(recorded: Recorded) -> None:
+    recorded.answers("scancel", says="scancel: error: slurm_kill_job2() failed Socket timed out\n", code=1)
+    with pytest.raises(BatchError, match="scancel failed with exit code 1: scancel: error"):
+        Slurm(Batch(), PREFIX).stop(["99"], Stop.KILL)
 
 
 def test_steps_in_the_accounting_are_no_jobs(recorded: Recorded) -> None:

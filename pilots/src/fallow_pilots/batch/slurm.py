@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 
 from fallow_pilots.batch import slurm_answers as answers
-from fallow_pilots.batch.command import run
+from fallow_pilots.batch.command import run, tell
 from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Node, Spare, Stop
 from fallow_pilots.policy import Batch
 
@@ -156,12 +156,12 @@ class Slurm:
         """Signal or cancel jobs; `squeue` tells afterwards what came of it."""
         if not native_ids:
             return
-        signal = {
-            Stop.DRAIN: ["--signal=USR1"],
-            Stop.EVICT: ["--signal=TERM"],
-            Stop.KILL: [],
-        }
-        run(["scancel", "--quiet", *signal[how], *native_ids])
+        if how is Stop.KILL:
+            run(["scancel", "--quiet", *native_ids])
+            return
+        # Unlike a cancellation, a signal to a job that has ended is an error to scancel.
+        signal = {Stop.DRAIN: "USR1", Stop.EVICT: "TERM"}[how]
+        tell(["scancel", "--quiet", f"--signal={signal}"], native_ids)
 
     def spare(self, *, count_waiting: bool, partitions: Sequence[str], hole: Hole | None = None) -> Spare:
         """Nodes of the partition with room, and the number of local jobs that wait."""
