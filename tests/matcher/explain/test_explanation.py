@@ -207,7 +207,7 @@ def test_a_running_job_says_where_since_when_and_why() -> None:
         "birch took it as work of alder: no job of its own that fitted was waiting for the slot.",
         "Among the centres that could take it, birch is number 1 of 2 to give: who gave least so far gives next.",
         "It started 30 s after it was submitted.",
-        "Its pilot birch-1 was there already; it waited for its turn.",
+        "Its pilot birch-1 was there before it.",
         "Should birch not have its image yet, the image is fetched before it computes.",
     ]
     assert found.place is None

@@ -94,7 +94,7 @@ def test_a_job_that_fits_meets_no_obstacle() -> None:
             "needs 300 GB of scratch; birch offers 200 GB per node",
             "ask for at most 200 GB of scratch",
         ),
-        ({"RequestGPUs": 1}, "needs 1 GPUs; birch offers none per node", ""),
+        ({"RequestGPUs": 1}, "needs 1 GPU; birch offers none per node", ""),
         (
             {"FallowWalltime": 36000},
             "asks for 10 h; pilots at birch stay 2 h at most",

@@ -30,14 +30,15 @@ def explain(job: str, as_json: bool) -> None:
         click.echo(found.model_dump_json(indent=2))
         return
     for line in lines(found):
-        click.echo(for_people(line, 2000) if line.strip() else "")
+        text = line.lstrip(" ")
+        click.echo(line[: len(line) - len(text)] + for_people(text, 2000))
 
 
 def lines(found: Explanation) -> Iterator[str]:
-    """The explanation as a person reads it; indented lines begin with a no-break space each."""
+    """The explanation as a person reads it."""
     name = f" ({found.name})" if found.name else ""
     yield f"Job {found.job}{name} is {found.state.value}. {found.summary}"
-    yield f"{_IN}It asks for {found.requests}."
+    yield f"  It asks for {found.requests}."
     if found.run is not None:
         yield from _run(found.run)
     if found.verdicts:
@@ -48,40 +49,37 @@ def lines(found: Explanation) -> Iterator[str]:
             yield from _verdict(verdict, width)
     if found.place is not None:
         yield ""
-        yield from _place(found.place)
+        yield from _place(found.place, any(verdict.fits for verdict in found.verdicts))
     if found.changes:
         yield ""
         yield "What changed last:"
         for event in found.changes:
-            yield f"{_IN}{event.at:%Y-%m-%d %H:%M:%S} UTC{_IN}{event.words}"
-
-
-NBSP = "\u00a0"
-_IN = NBSP * 2
-"""An indentation that survives being made fit to show."""
+            yield f"  {event.at:%Y-%m-%d %H:%M:%S} UTC  {event.words}"
 
 
 def _verdict(verdict: Verdict, width: int) -> Iterator[str]:
     ahead = "" if verdict.ahead is None else f" {verdict.ahead} waiting jobs come first there."
-    name = verdict.centre + NBSP * (width - len(verdict.centre))
-    yield f"{_IN}{name}{_IN}{verdict.words}{ahead}"
+    name = verdict.centre.ljust(width)
+    yield f"  {name}  {verdict.words}{ahead}"
     for obstacle in verdict.obstacles[1:]:
-        yield f"{_IN}{NBSP * width}{_IN}also: {obstacle.reason}."
+        yield f"  {' ' * width}  also: {obstacle.reason}."
 
 
-def _place(place: Place) -> Iterator[str]:
-    yield (
-        f"Its place: {place.ahead} of {place.waiting} waiting jobs for {place.resource_class} come before it, by score;"
-        f" {place.centre}'s {place.work_type} work is number {place.group_place} of {place.groups} groups."
+def _place(place: Place, fits: bool) -> Iterator[str]:
+    group = (
+        f"{place.centre}'s {place.work_type} work is number {place.group_place} of {place.groups}"
+        f" that wait for {place.resource_class}"
     )
+    before = f"{place.ahead} of {place.waiting} waiting jobs come before it, by score; " if fits else ""
+    yield f"Its place: {before}{group}."
     yield (
-        f"{_IN}score {place.score:.3g} = urgency {place.urgency:.3g} (it waits {place.wait_s:.0f} s)"
+        f"  score {place.score:.3g} = urgency {place.urgency:.3g} (it waits {place.wait_s:.0f} s)"
         f" x weight {place.weight:g} ({place.work_type}) x balance {place.balance:.3g} (what {place.centre} gave and used)"
     )
 
 
 def _run(run: Run) -> Iterator[str]:
     end = f" to {run.ended:%Y-%m-%d %H:%M:%S}" if run.ended is not None else ""
-    yield f"{_IN}At {run.centre}, pilot {run.pilot}, from {run.started:%Y-%m-%d %H:%M:%S}{end} UTC."
+    yield f"  At {run.centre}, pilot {run.pilot}, from {run.started:%Y-%m-%d %H:%M:%S}{end} UTC."
     for sentence in run.why:
-        yield f"{_IN}{sentence}"
+        yield f"  {sentence}"

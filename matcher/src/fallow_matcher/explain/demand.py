@@ -19,9 +19,9 @@ class Demand:
 
     def words(self) -> str:
         """The demand as people say it."""
-        parts = [f"{number(self.cores)} cores", f"{memory(self.memory_mb)} of memory"]
+        parts = [count(self.cores, "core"), f"{memory(self.memory_mb)} of memory"]
         if self.gpus:
-            parts.append(f"{number(self.gpus)} GPUs")
+            parts.append(count(self.gpus, "GPU"))
         if self.disk_kb is not None:
             parts.append(f"{memory(self.disk_kb / 1024)} of scratch")
         return f"{', '.join(parts)}, for {time(self.walltime_s)}"
@@ -48,8 +48,9 @@ def memory(size_mb: float | None) -> str:
     """An amount of memory or scratch as people say it."""
     if size_mb is None:
         return "an unknown amount"
-    if size_mb >= 1024:
-        return f"{number(size_mb / 1024)} GB"
+    for length, unit in ((1024**2, "TB"), (1024, "GB")):
+        if size_mb >= length:
+            return f"{number(size_mb / length)} {unit}"
     return f"{number(size_mb)} MB"
 
 
@@ -61,6 +62,11 @@ def time(seconds: float | None) -> str:
         if seconds >= 2 * length or seconds == length:
             return f"{number(seconds / length)} {unit}"
     return f"{seconds:.0f} s"
+
+
+def count(value: float | None, what: str) -> str:
+    """So many of something countable."""
+    return f"{number(value)} {what}{'' if value == 1 else 's'}"
 
 
 def number(value: float | None) -> str:

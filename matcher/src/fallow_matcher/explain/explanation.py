@@ -15,20 +15,21 @@ from fallow_matcher.explain.order import Order, waiter
 from fallow_matcher.explain.run import run_of
 from fallow_matcher.explain.situation import Situation
 from fallow_matcher.explain.summary import of_state, of_waiting
-from fallow_matcher.explain.verdict import fitting_shapes, verdicts
+from fallow_matcher.explain.verdict import Held, verdicts
 
 
 def explain(situation: Situation) -> Explanation:
     """Why the job waits, or why it runs or ran where and when it does."""
     about, job = record(situation.job), Job.of(situation.job)
+    held: list[Held] = []
     found: list[Verdict] = []
     place: Place | None = None
     run = None
     if about.state in (JobState.WAITING, JobState.RUNNING):
-        found = verdicts(situation, job)
+        held = verdicts(situation, job)
+        found = [each.verdict for each in held]
     if about.state is JobState.WAITING:
-        fits = {each.centre for each in found if each.fits}
-        shapes = {centre: given for centre, given in fitting_shapes(situation, job).items() if centre in fits}
+        shapes = {each.verdict.centre: list(each.shapes) for each in held if each.shapes}
         found, place = _ordered(situation, job, found, shapes)
         summary = of_waiting(situation, found, place, job.demand)
     else:

@@ -27,7 +27,7 @@ class Fence:
     """Explains situations, each in a process that is made for it from one that has everything loaded."""
 
     def __init__(self) -> None:
-        _PROCESSES.set_forkserver_preload(["fallow_matcher.explain.fence_inside"])
+        _PROCESSES.set_forkserver_preload(["__main__", "fallow_matcher.explain.fence_inside"])
 
     def explain(self, situation: Situation) -> Explanation:
         """The explanation of a situation.
@@ -42,15 +42,17 @@ class Fence:
         process = _PROCESSES.Process(target=_run, args=(sending, there), daemon=True)
         try:
             process.start()
+        except OSError as error:
+            raise NotAvailableError(f"No process can be made: {error.strerror}.", retryable=True) from error
+        finally:
             sending.close()
+        try:
             if not receiving.poll(START_S):
                 raise NotAvailableError("The hub is too busy to explain a job now.", retryable=True)
             receiving.recv_bytes()
             answer = receiving.recv_bytes() if receiving.poll(LIMIT_S) else b""
         except EOFError:
             answer = b""
-        except OSError as error:
-            raise NotAvailableError(f"No process can be made: {error.strerror}.", retryable=True) from error
         finally:
             process.kill()
             process.join()

@@ -65,9 +65,9 @@ def obstacles(
 def _sizes(demand: Demand, centre: str, slot: Any, now: float) -> Iterator[Obstacle]:
     disk_kb = float(slot["Disk"])
     limits: list[tuple[str, float | None, float, Callable[[float | None], str], str]] = [
-        ("RequestCpus", demand.cores, slot["Cpus"], lambda value: f"{words.number(value)} cores", ""),
+        ("RequestCpus", demand.cores, slot["Cpus"], lambda value: words.count(value, "core"), ""),
         ("RequestMemory", demand.memory_mb, slot["Memory"], words.memory, " of memory"),
-        ("RequestGPUs", demand.gpus, slot["GPUs"], lambda value: f"{words.number(value)} GPUs", ""),
+        ("RequestGPUs", demand.gpus, slot["GPUs"], lambda value: words.count(value, "GPU"), ""),
     ]
     if disk_kb < UNSAID_KB:
         limits.append(("RequestDisk", demand.disk_kb, disk_kb, _disk, " of scratch"))
@@ -83,8 +83,11 @@ def _sizes(demand: Demand, centre: str, slot: Any, now: float) -> Iterator[Obsta
             )
     life_s = float(slot["FallowUntil"]) - 1 - int(now)
     if demand.walltime_s is not None and life_s < UNSAID_S and demand.walltime_s > life_s:
+        wanted, given = words.time(demand.walltime_s), words.time(life_s)
+        if wanted == given:
+            wanted, given = f"{demand.walltime_s:.0f} s", f"{life_s:.0f} s"
         yield Obstacle(
-            reason=f"asks for {words.time(demand.walltime_s)}; pilots at {centre} stay {words.time(life_s)} at most",
+            reason=f"asks for {wanted}; pilots at {centre} stay {given} at most",
             clause="TARGET.FallowWalltime <= MY.FallowUntil - time()",
             change=f"ask for at most {life_s:.0f} s",
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from fallow.explanations import Place
@@ -18,9 +19,8 @@ from fallow_matcher.matching import policy, waiting
 from fallow_matcher.matching.decision import Decision
 from fallow_matcher.matching.policy import Group, Standings
 
-ATTRIBUTES = (
-    *waiting.ATTRIBUTES, "RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "FallowWalltime",
-)  # fmt: skip
+_DEMAND = ("RequestCpus", "RequestMemory", "RequestDisk", "RequestGPUs", "FallowWalltime")
+ATTRIBUTES = (*waiting.ATTRIBUTES, *_DEMAND)
 """All that is read of a job that waits: no expression of it is evaluated."""
 
 
@@ -44,14 +44,20 @@ def waiter(ad: Mapping[str, Any]) -> Waiter:
         centre=str(ad["FallowUserCentre"]),
         work_type=str(ad["FallowWorkType"]),
         since=waiting.waits_since(ad),
-        demand=Demand(
-            cores=number_of(ad, "RequestCpus"),
-            memory_mb=number_of(ad, "RequestMemory"),
-            disk_kb=number_of(ad, "RequestDisk"),
-            gpus=number_of(ad, "RequestGPUs") or 0,
-            walltime_s=number_of(ad, "FallowWalltime"),
-        ),
+        demand=_demand(*(number_of(ad, name) for name in _DEMAND)),
     )
+
+
+@lru_cache(maxsize=10_000)
+def _demand(
+    cores: float | None,
+    memory_mb: float | None,
+    disk_kb: float | None,
+    gpus: float | None,
+    walltime_s: float | None,
+) -> Demand:
+    """Equal demands are one object: of ten thousand jobs few differ."""
+    return Demand(cores, memory_mb, disk_kb, gpus or 0, walltime_s)
 
 
 class Order:

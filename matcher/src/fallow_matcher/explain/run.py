@@ -64,7 +64,7 @@ def _then(situation: Situation, record: JobRecord, started: float) -> list[str]:
             f"It waited for capacity: its pilot {record.pilot} joined {words.time(max(0, started - joined))} before."
         )
     elif joined:
-        told.append(f"Its pilot {record.pilot} was there already; it waited for its turn.")
+        told.append(f"Its pilot {record.pilot} was there before it.")
     if (then := situation.then) is not None:
         told.append(
             f"When it started, {words.number(then.cores.used)} of the {words.number(then.cores.running)} cores of "

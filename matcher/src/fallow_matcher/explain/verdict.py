@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from fallow.explanations import Obstacle, Verdict
@@ -15,39 +16,37 @@ from fallow_matcher.explain.situation import Situation
 _PARTS = (("Cpus", "cores"), ("Memory", "memory_mb"), ("Disk", "disk_kb"), ("GPUs", "gpus"))
 
 
-def verdicts(situation: Situation, job: Job) -> list[Verdict]:
-    """A verdict for every centre: those that fit first, then the nearest, then those that offer nothing."""
+@dataclass(frozen=True)
+class Held:
+    """An offer held against the job: its verdict, and those of its shapes that fit."""
+
+    verdict: Verdict
+    shapes: tuple[Shape, ...]
+
+
+def verdicts(situation: Situation, job: Job) -> list[Held]:
+    """Every centre: those that fit first, then the nearest, then those that offer nothing."""
     found = [verdict(situation, job, offer) for offer in situation.offers]
-    offering = {each.centre for each in found}
-    found.sort(key=lambda each: (not each.fits, -each.room, *nearness(each.obstacles), each.centre))
+    offering = {each.verdict.centre for each in found}
+    found.sort(key=lambda each: _first(each.verdict))
     silent = [
-        Verdict(centre=centre, fits=False, words=f"{centre} offers nothing now.")
+        Held(Verdict(centre=centre, fits=False, words=f"{centre} offers nothing now."), ())
         for centre in situation.centres
         if centre not in offering
     ]
     return [*found, *silent]
 
 
-def fitting_shapes(situation: Situation, job: Job) -> dict[str, list[Shape]]:
-    """By centre, the shapes of its offer that fit the job."""
-    found = {
-        offer.centre: [shape for shape in offer.shapes if not _hindered(situation, job, offer, shape)]
-        for offer in situation.offers
-    }
-    return {centre: shapes for centre, shapes in found.items() if shapes}
-
-
-def verdict(situation: Situation, job: Job, offer: Offer) -> Verdict:
+def verdict(situation: Situation, job: Job, offer: Offer) -> Held:
     """One offer against the job."""
     slots = [slot for slot in situation.slots if slot.get("FallowCentre") == offer.centre]
-    hindered = min(
-        (_hindered(situation, job, offer, shape) for shape in offer.shapes), key=nearness, default=[]
-    )
-    hindered = [*_state(offer, situation.now), *hindered]
+    by_shape = [(shape, _hindered(situation, job, offer, shape)) for shape in offer.shapes]
+    hindered = min((each for _, each in by_shape), key=nearness, default=[])
+    hindered = [*_state(offer), *hindered]
     if not hindered and not any(shape.count for shape in offer.shapes) and not slots:
         hindered = [Obstacle(reason=f"{offer.centre} has nothing to give now")]
     room = sum(_has_room(slot, job.demand, situation.now) for slot in slots)
-    return Verdict(
+    told = Verdict(
         centre=offer.centre,
         fits=not hindered,
         words=_refusal(hindered) if hindered else _standing(offer, slots, job.demand, room, situation.now),
@@ -55,6 +54,11 @@ def verdict(situation: Situation, job: Job, offer: Offer) -> Verdict:
         pilots=len(slots),
         room=0 if hindered else room,
     )
+    return Held(told, () if hindered else tuple(shape for shape, each in by_shape if not each))
+
+
+def _first(each: Verdict) -> tuple[bool, int, bool, int, str]:
+    return (not each.fits, -each.room, *nearness(each.obstacles), each.centre)
 
 
 def nearness(hindered: Sequence[Obstacle]) -> tuple[bool, int]:
@@ -85,16 +89,12 @@ def _like(whole: Sequence[Mapping[str, Any]], centre: str, shape: Shape) -> Mapp
     return next(iter([*same, *own]), None)
 
 
-def _state(offer: Offer, now: float) -> list[Obstacle]:
+def _state(offer: Offer) -> list[Obstacle]:
     said = {
         OfferState.DRAINING: f"{offer.centre} is draining: it takes nothing new",
         OfferState.WITHDRAWN: f"{offer.centre} has withdrawn its capacity",
     }
-    if offer.state in said:
-        return [Obstacle(reason=said[offer.state])]
-    if offer.starts.timestamp() > now:
-        return [Obstacle(reason=f"{offer.centre} begins to offer at {offer.starts:%Y-%m-%d %H:%M} UTC")]
-    return []
+    return [Obstacle(reason=said[offer.state])] if offer.state in said else []
 
 
 def _refusal(hindered: Sequence[Obstacle]) -> str:
@@ -112,7 +112,7 @@ def _standing(offer: Offer, slots: Sequence[Mapping[str, Any]], demand: Demand, 
     if not slots:
         return f"Fits; {offer.centre} has no pilot in the pool now."
     if room:
-        return f"Fits; {room} of {_pilots(len(slots))} have room for it now."
+        return f"Fits; there is room for it at {room} of {_pilots(len(slots))} now."
     lives = [(number_of(slot, "FallowUntil") or 0) - now for slot in slots]
     if demand.walltime_s is not None and max(lives) < demand.walltime_s:
         return (
