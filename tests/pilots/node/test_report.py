@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from fallow.reports import MAX_RUNS, RunEnd
 from fallow_pilots.node.history import Run
-from fallow_pilots.node.report import Reporter, main, report
+from fallow_pilots.node.report import Reporter, proxy_environment, report
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
 
@@ -52,19 +52,26 @@ def test_only_the_newest_runs_are_listed_and_all_are_counted(make_spec: Make) ->
 
 
 def test_a_hub_that_is_away_costs_no_more_than_the_limit(
-    make_spec: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    make_spec: Make, caplog: pytest.LogCaptureFixture
 ) -> None:
     spec = make_spec(hub="https://127.0.0.1:9")
-    spec.write(tmp_path / "spec.json")
-    reporter = Reporter(spec, tmp_path / "spec.json")
+    reporter = Reporter(spec)
     reporter.send(report(spec, started=900, offered=None, runs=[], idle_s=0, now=1050))
     reporter.wait(0.1)
     assert "did not take the report within 0 s" in caplog.text
 
 
-def test_nonsense_is_not_sent(make_spec: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import io
+def test_a_newer_report_takes_the_place_of_one_on_its_way(make_spec: Make) -> None:
+    spec = make_spec(hub="https://127.0.0.1:9")
+    reporter = Reporter(spec)
+    for now in (1050, 1060):
+        reporter.send(report(spec, started=900, offered=None, runs=[], idle_s=0, now=now))
+    reporter.stop()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
 
-    make_spec().write(tmp_path / "spec.json")
-    monkeypatch.setattr("sys.stdin", io.StringIO("{}"))
-    assert main([str(tmp_path / "spec.json")]) == 1
+
+def test_the_hub_is_reached_by_the_proxy_that_the_node_needs(make_spec: Make) -> None:
+    proxy = "http://proxy.example.org:3128"
+    assert proxy_environment(make_spec(proxy=proxy))["HTTPS_PROXY"] == proxy
+    assert proxy_environment(make_spec()) == {}

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Callable, NoReturn
 
 from fallow_pilots.node.finding import Finding
+from fallow_pilots.node.signals import restore_signals
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,7 @@ def _start(check: Check) -> _Running:
 def _look(check: Check, writing: int) -> NoReturn:
     """The child: look, answer, end without any of the parent's clean-up."""
     try:
-        os.setsid()
-        signal.set_wakeup_fd(-1)
-        for number in (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.SIG_DFL)
+        restore_signals()
         answer = pickle.dumps(check.look())
         while answer:
             answer = answer[os.write(writing, answer) :]

@@ -103,7 +103,7 @@ stored() {
     done
     known=''
     [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
-    [ "$known" != absent ] || turn_away "the hub has no image sha256:$1"
+    [ "$known" != absent ] || turn_away "the hub has no image sha256:$1, or it is not in the registry that the job names"
     seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
     [ "$seen" = "$known" ] || refuse "the image sha256:$1 cannot be had here"
 }

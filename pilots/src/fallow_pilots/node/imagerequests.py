@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 MOST_AT_ONCE = 4
 NO_SUCH_IMAGE = 9
-"""Exit status of a fetch when the hub does not have the image."""
+"""Exit status of a fetch when the hub does not have the image, or the job named the wrong registry."""
 ABSENT = "absent\n"
 """Mark of such an image; fallow-apptainer knows it."""
 

@@ -21,7 +21,7 @@ from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.lifecycle import Asked, End, verdict
 from fallow_pilots.node.nodecheck import examine
 from fallow_pilots.node.pool import Pool
-from fallow_pilots.node.report import Reporter, report
+from fallow_pilots.node.report import Reporter, proxy_environment, report
 from fallow_pilots.node.several import own_part, write_outcome
 from fallow_pilots.node.signals import Signals
 from fallow_pilots.node.supervisor import TICK_S, Supervisor
@@ -66,7 +66,7 @@ def run(spec_path: Path, signals: Signals) -> int:
     spec = own_part(whole, os.environ)
     processes.adopt_orphans()
     sentinel.start()
-    reporter = Reporter(spec, spec_path.resolve())
+    reporter = Reporter(spec)
     place = None
     try:
         place = layout.create(spec.scratch_dir, spec.pilot)
@@ -154,7 +154,7 @@ def _live(
         spec=spec,
         pool=pool,
         token=token,
-        images=ImageRequests(place, spec_path, reporter.environment),
+        images=ImageRequests(place, spec_path, {**os.environ, **proxy_environment(spec)}),
         signals=signals,
         deadline=deadline,
         history=History(place.logs / "history"),

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from fallow.errors import NotAvailableError, RefusedError
+from fallow_pilots.node.imagerequests import NO_SUCH_IMAGE
 
 SCHEME = "oras://"
 TIMEOUT_S = (10.0, 30.0)
@@ -22,6 +23,12 @@ MOST = 20
 
 _REPOSITORY = re.compile(r"oras://[a-z0-9][a-z0-9.-]*(:[0-9]{1,5})?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+", re.ASCII)
 _THERE = {200, 302, 303, 307, 308}
+
+
+class NotThereError(RefusedError):
+    """An image is not where its job says, so that the job would go round the pilots for ever."""
+
+    exit_code = NO_SUCH_IMAGE
 
 
 class Registries:
@@ -42,7 +49,7 @@ class Registries:
         """The first of `sources` that counts and holds the image of `digest` (64 hexadecimal digits).
 
         Raises:
-            RefusedError: None does.
+            NotThereError: None does.
             NotAvailableError: A registry does not answer, so nobody knows.
         """
         counting = [source for source in dict.fromkeys(sources) if self.counts(source)][:MOST]
@@ -50,7 +57,7 @@ class Registries:
             if self._holds(source, digest):
                 return source
         asked = f"asked: {', '.join(counting)}" if counting else "the job names none of them"
-        raise RefusedError(
+        raise NotThereError(
             f"The image sha256:{digest} lies in no registry that the policy allows ({asked}).",
             remedy="Push it there, and name the repository in the job's image source.",
         )

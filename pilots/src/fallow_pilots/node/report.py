@@ -1,29 +1,25 @@
-"""Tells the hub what the pilot did: `python -m fallow_pilots.node.report SPEC < REPORT`, a process of its own.
-
-The hub may be slow or away; neither may keep the pilot from its signals, nor delay its end by more than a few seconds.
-"""
+"""Tells the hub what the pilot did."""
 
 from __future__ import annotations
 
 import logging
 import os
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+import signal
+import time
+from collections.abc import Sequence
 from datetime import datetime, timezone
-from pathlib import Path
 
 from pydantic import ValidationError
 
+from fallow.errors import FallowError
+from fallow.files import read_private
 from fallow.reports import MAX_RUNS, JobRun, PilotReport
 from fallow_pilots.node.history import Run
+from fallow_pilots.node.signals import restore_signals
 from fallow_pilots.outcome import Outcome
 from fallow_pilots.spec import PilotSpec
 
 log = logging.getLogger(__name__)
-
-LONGEST_S = 90.0
-"""A report that takes longer is given up; the next one says all of it again."""
 
 
 def moment(unix_s: float) -> datetime:
@@ -94,75 +90,71 @@ def _job_run(run: Run) -> JobRun | None:
 
 
 class Reporter:
-    """Sends reports, one at a time.
+    """Sends reports, one at a time, each in a process of its own.
+
+    The hub may be slow or away; neither may keep the pilot from its signals, nor delay its end by more than a few seconds.
 
     Args:
         spec: What the launcher asked for.
-        spec_path: Where it lies.
     """
 
-    def __init__(self, spec: PilotSpec, spec_path: Path) -> None:
-        self._argv = [sys.executable, "-m", "fallow_pilots.node.report", str(spec_path)]
-        self.environment = environment(spec)
-        self._running: subprocess.Popen[str] | None = None
+    def __init__(self, spec: PilotSpec) -> None:
+        self._spec = spec
+        self._process: int | None = None
 
     def send(self, what: PilotReport) -> None:
         """Begin to send; the last report, if it is still on its way, is given up."""
         self.stop()
-        try:
-            self._running = subprocess.Popen(
-                self._argv, stdin=subprocess.PIPE, text=True, env=self.environment, start_new_session=True
-            )
-            if self._running.stdin is not None:
-                self._running.stdin.write(what.model_dump_json())
-                self._running.stdin.close()
-        except OSError as error:
-            log.warning("no report was sent: %s", error)
+        self._process = os.fork()
+        if self._process == 0:
+            try:
+                restore_signals()
+                os.environ.update(proxy_environment(self._spec))
+                _deliver(self._spec, what)
+            finally:
+                os._exit(0)
 
     def wait(self, limit_s: float) -> None:
         """Wait until the report is sent, at most so long."""
-        if self._running is not None:
-            try:
-                self._running.wait(limit_s)
-            except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + limit_s
+        while not self._ended():
+            if time.monotonic() >= deadline:
                 log.warning("the hub did not take the report within %.0f s", limit_s)
-            self.stop()
+                break
+            time.sleep(0.02)
+        self.stop()
 
     def stop(self) -> None:
         """Give up what is on its way."""
-        if self._running is not None and self._running.poll() is None:
-            self._running.kill()
-            self._running.wait()
-        self._running = None
+        if not self._ended() and self._process is not None:
+            os.kill(self._process, signal.SIGKILL)
+            os.waitpid(self._process, 0)
+        self._process = None
+
+    def _ended(self) -> bool:
+        if self._process is not None:
+            try:
+                if os.waitpid(self._process, os.WNOHANG)[0] == 0:
+                    return False
+            except ChildProcessError:
+                pass  # reaped with the others
+            self._process = None
+        return True
 
 
-def environment(spec: PilotSpec) -> Mapping[str, str]:
-    """The environment of processes that speak with the hub: ours, and the proxy that the node needs."""
-    return {**os.environ, **({"HTTPS_PROXY": spec.proxy, "https_proxy": spec.proxy} if spec.proxy else {})}
+def proxy_environment(spec: PilotSpec) -> dict[str, str]:
+    """The environment that processes which speak with the hub need beside ours."""
+    return {"HTTPS_PROXY": spec.proxy, "https_proxy": spec.proxy} if spec.proxy else {}
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Entry point; a failure is one line on standard error and a status other than 0."""
-    from fallow.client import ClientSettings
-    from fallow.errors import FallowError
-    from fallow.files import read_private
+def _deliver(spec: PilotSpec, what: PilotReport) -> None:
+    from fallow.client import ClientSettings  # only in the process that sends
     from fallow.hub import HubClient
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    (path,) = sys.argv[1:] if arguments is None else arguments
+    def token() -> str:
+        return (read_private(spec.token_file) or "").strip()
+
     try:
-        spec = PilotSpec.read(Path(path))
-
-        def token() -> str:
-            return (read_private(spec.token_file) or "").strip()
-
-        what = PilotReport.model_validate_json(sys.stdin.read())
         HubClient(ClientSettings(hub=spec.hub, ca_file=spec.ca_file), token=token).send_report(what)
-    except (FallowError, ValueError) as error:
-        log.error("the report was not sent: %s", error)  # noqa: TRY400 - a sentence for the site admin, no traceback
-        return 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    except FallowError as error:
+        log.warning("the report was not sent: %s", error)

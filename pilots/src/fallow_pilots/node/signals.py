@@ -46,3 +46,11 @@ class Signals:
         """Note what was asked; the firmest counts."""
         if what.value > self.asked.value:
             self.asked = what
+
+
+def restore_signals() -> None:
+    """Have a process that was just forked handle signals as any other does, apart from the pilot's."""
+    signal.set_wakeup_fd(-1)
+    for number in (*MEANINGS, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    os.setsid()
