@@ -17,6 +17,8 @@ ACCOUNT = "condor"
 QUEUE = "queue@hub"
 SAMPLE_S = 2
 """Seconds between two samples of the capacity: tests do not wait a minute for one."""
+PROJECT = "genomes"
+"""A project of all users of the first centre."""
 CONDOR_ENVIRONMENT = {"CONDOR_CONFIG": "/etc/fallow/condor/condor_config"}
 
 
@@ -45,6 +47,8 @@ def hub_toml(layout: Layout) -> str:
         f'ca_file = "{TLS}/ca.pem"',
         'centre_root = "/fallow"',
     ]
+    members = [f"{centre}.*" for centre in spec.centres][:1]
+    lines += ["[[projects]]", f'name = "{PROJECT}"', f"members = {json.dumps(members)}"]
     for centre in spec.centres:
         account = issuer.launcher_account(centre)
         lines += [

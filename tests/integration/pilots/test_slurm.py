@@ -86,7 +86,7 @@ def test_a_pilot_fills_the_hole_before_a_planned_job_and_no_more(alder: Site) ->
 
 def states(site: Site) -> list[str]:
     """The states of the nodes."""
-    return site.login.run(["sinfo", "--noheader", "--Node", "--Format=StateLong:|"]).stdout.split("|")
+    return site.login.run(["sinfo", "--noheader", "--Node", "--format=%T"]).stdout.split()
 
 
 def test_no_pilot_runs_into_maintenance(alder: Site) -> None:
