@@ -62,7 +62,8 @@ def _verdict(verdict: Verdict, width: int) -> Iterator[str]:
     name = verdict.centre.ljust(width)
     yield f"  {name}  {verdict.words}{ahead}"
     for obstacle in verdict.obstacles[1:]:
-        yield f"  {' ' * width}  also: {obstacle.reason}."
+        end = "" if obstacle.reason.endswith("”") else "."
+        yield f"  {' ' * width}  also: {obstacle.reason}{end}"
 
 
 def _place(place: Place, fits: bool) -> Iterator[str]:
