@@ -91,7 +91,7 @@ def cycles(folder: Path) -> tuple[list[tuple[float, float]], int]:
     store.close()
     argv = [sys.executable, __file__, "--child", str(policy)]
     environment = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin"}
-    done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=True)
+    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = re.findall(r"^cycle ([0-9.]+) ([0-9.]+)$", done.stdout, re.MULTILINE)
     times = [(float(wall_s), float(cpu_s)) for wall_s, cpu_s in found]
     (memory_kb,) = re.findall(r"^VmHWM:\s+([0-9]+) kB$", done.stdout, re.MULTILINE)

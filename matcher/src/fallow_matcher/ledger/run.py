@@ -224,7 +224,7 @@ def _run(
 
 
 def _number(ad: Mapping[str, Any], name: str) -> float | None:
-    value = ad.get(name)
+    value: Any = ad.get(name)
     # The bindings' `Value.Undefined` is an int as well, and so is a bool.
     return float(value) if type(value) in (int, float) and abs(value) < _FAR else None
 
