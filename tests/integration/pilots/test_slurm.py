@@ -15,16 +15,22 @@ from tests.integration.pilots.work import Batch
 from fallow_testbed.wait import wait_until
 
 
-@pytest.fixture
-def alder(site: Callable[[str], Site]) -> Iterator[Site]:
+@pytest.fixture(scope="module")
+def withdrawn(site: Callable[[str], Site]) -> Iterator[Site]:
     """A centre of two nodes without pilots; its launcher starts none until it is told to resume."""
     found = site("alder")
     found.fallow("withdraw", "--now")
     yield found
-    found.login.run(["scancel", "--user=local"])
-    found.login.run(["scontrol", "delete", "reservation=service"], check=False)
-    found.fallow("withdraw", "--now")
     found.fallow("resume")
+
+
+@pytest.fixture
+def alder(withdrawn: Site) -> Iterator[Site]:
+    """The same, and left so."""
+    yield withdrawn
+    withdrawn.login.run(["scancel", "--user=local"])
+    withdrawn.login.run(["scontrol", "delete", "reservation=service"], check=False)
+    withdrawn.fallow("withdraw", "--now")
 
 
 @contextmanager
