@@ -6,8 +6,10 @@ import pytest
 
 from fallow.errors import SettingsError
 from fallow.settings import load, parse
+from fallow_testbed.centre import policy_toml
+from fallow_testbed.pool import condor_config
 from fallow_testbed.slurm import slurm_conf
-from fallow_testbed.spec import DEFAULT, Centre, Federation
+from fallow_testbed.spec import DEFAULT, Centre, Federation, PilotPolicy
 
 
 def test_the_demo_declares_three_centres_of_different_size() -> None:
@@ -67,3 +69,16 @@ def test_slurm_preempts_the_spare_partition_for_the_main_one() -> None:
     main, spare = (line for line in text.splitlines() if line.startswith("PartitionName="))
     assert "PriorityTier=10 PreemptMode=OFF" in main
     assert "PriorityTier=1 PreemptMode=CANCEL" in spare
+
+
+def test_a_centre_with_a_pool_has_slots_as_large_as_its_pilots() -> None:
+    centre = Centre(batch="htcondor", cores=8, memory_mb=8000, pilots=PilotPolicy(cores=2))
+    node = condor_config("oak", centre, login=False).splitlines()
+    assert {"NUM_SLOTS_TYPE_1 = 4", "SLOT_TYPE_1 = cpus=2, memory=2000, disk=auto"} <= set(node)
+    assert "DAEMON_LIST = MASTER, STARTD" in node
+    assert "DAEMON_LIST = MASTER, COLLECTOR, NEGOTIATOR, SCHEDD" in condor_config("oak", centre, login=True)
+
+
+def test_a_centres_policy_names_its_batch_system() -> None:
+    assert 'system = "htcondor"' in policy_toml("oak", Centre(batch="htcondor"))
+    assert 'system = "slurm"' in policy_toml("oak", Centre())
