@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 
 from fallow_testbed import files, issuer, s3
 from fallow_testbed.host import Host
@@ -86,9 +87,9 @@ def start_condor(hub: Host) -> None:
     wait_until(registered, "HTCondor on the hub", 60)
 
 
-def start_matcher(hub: Host) -> None:
+def start_matcher(hub: Host) -> subprocess.Popen[bytes]:
     """Start the matcher; nobody waits for it, as matching goes on without it."""
-    hub.spawn(["fallow", "-v", "hub", "matcher"], user=ACCOUNT, log="/var/log/fallow/matcher.log")
+    return hub.spawn(["fallow", "-v", "hub", "matcher"], user=ACCOUNT, log="/var/log/fallow/matcher.log")
 
 
 def start_gateway(hub: Host) -> None:

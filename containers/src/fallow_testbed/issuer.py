@@ -37,13 +37,22 @@ def people_toml(spec: Federation) -> str:
     """The issuer's file of people: everybody at the desk, one robot account and one admin per centre."""
     lines = ['clients = ["fallow"]']
     for name, user in spec.users.items():
-        groups = ["/fallow", f"/fallow/{user.centre}", *(["/production"] if user.role == "manager" else [])]
+        groups = [
+            "/fallow",
+            f"/fallow/{user.centre}",
+            *(_managed(user.centre) if user.role == "manager" else []),
+        ]
         lines += _person(name, groups, USER_SCOPES)
     for centre in spec.centres:
         groups = ["/fallow", f"/fallow/{centre}"]
         lines += _person(launcher_account(centre), groups, ("compute.read",))
         lines += _person(admin_account(centre), [*groups, f"/fallow/{centre}/admin"], USER_SCOPES)
     return "\n".join(lines) + "\n"
+
+
+def _managed(centre: str) -> list[str]:
+    """The groups of a production manager, who alone may submit urgent work."""
+    return ["/production", f"/fallow/{centre}/urgent"]
 
 
 def _person(name: str, groups: list[str], scopes: tuple[str, ...]) -> list[str]:

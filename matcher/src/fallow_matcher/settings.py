@@ -12,6 +12,7 @@ from pydantic import Field, SecretStr, StringConstraints, field_validator, model
 
 from fallow.errors import SettingsError
 from fallow.offers import CentreName
+from fallow.rules.model import Name
 from fallow.settings import Settings, load
 from fallow.tokens import TrustedIssuer, TrustedIssuers
 from fallow.tokens.issuers import is_loopback
@@ -174,6 +175,8 @@ class HubSettings(Settings):
     """Jobs that one user may have in the queue."""
     capacity_sample_s: int = Field(default=60, ge=1, le=3600)
     """Seconds between two samples of what is offered and used."""
+    restricted_work_types: tuple[Name, ...] = ("urgent",)
+    """Work types that only members of the issuer's group `<centre_root>/<centre>/<work type>` may submit."""
     matching_interval_s: int = Field(default=5, ge=1, le=300)
     """Seconds between two decisions of the matcher."""
     database: SecretStr | None = None

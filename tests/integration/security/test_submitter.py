@@ -85,6 +85,7 @@ SENTENCES = {
     "output": "Standard input, output and error are files beside the job",
     "type": "FallowWorkType is one of",
     "further": "FallowImages is a space-separated list",
+    "restricted": "This work type is for members of the group",
 }
 WISHES: dict[str, tuple[str, dict[str, str]]] = {
     "an image by tag": ("image", {"MY.ContainerImage": '"docker://debian:13"'}),
@@ -121,6 +122,11 @@ WISHES: dict[str, tuple[str, dict[str, str]]] = {
     "an absolute output": ("output", {"MY.Out": '"/etc/cron.d/x"'}),
     "an output above": ("output", {"MY.Err": '"../../x"'}),
     "an absolute standard input": ("output", {"MY.In": '"/etc/shadow"'}),
+    "a restricted work type": ("restricted", {"MY.FallowWorkType": '"urgent"'}),
+    "a restricted work type with a scope of one's own": (
+        "restricted",
+        {"MY.FallowWorkType": '"urgent"', "MY.AuthTokenScopes": '"fallow:/urgent"'},
+    ),
     "a work type of one's own": ("type", {"MY.FallowWorkType": '"admin"'}),
     "a work type that is code": ("type", {"MY.FallowWorkType": '"test\\" || true || \\""'}),
 }

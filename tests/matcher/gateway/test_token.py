@@ -36,6 +36,28 @@ def test_a_user_gets_a_token_that_may_read_and_submit(exchange: Exchange, tokens
     assert answer.headers["cache-control"] == "no-store"
 
 
+@pytest.mark.parametrize(
+    ("groups", "scope"),
+    [
+        ([*NORTH, "/fallow/north/urgent"], "condor:/READ condor:/WRITE fallow:/urgent"),
+        ([*NORTH, "/fallow/north/production"], "condor:/READ condor:/WRITE"),
+        ([*NORTH, "/urgent", "/north/urgent", "/fallow/north/urgent/x"], "condor:/READ condor:/WRITE"),
+    ],
+)
+def test_a_restricted_work_type_takes_its_own_group_of_the_users_centre(
+    exchange: Exchange, tokens: Any, groups: list[str], scope: str
+) -> None:
+    assert claims_of(exchange(tokens.make("alice", groups=groups)))["scope"] == scope
+
+
+def test_who_may_only_read_gets_no_work_type(exchange: Exchange, tokens: Any) -> None:
+    groups = [*NORTH, "/fallow/north/urgent"]
+    assert (
+        claims_of(exchange(tokens.make("alice", scope="compute.read", groups=groups)))["scope"]
+        == "condor:/READ"
+    )
+
+
 def test_a_launcher_gets_a_token_that_may_only_advertise_its_centre(exchange: Exchange, tokens: Any) -> None:
     claims = claims_of(exchange(tokens.make("launcher-north", scope="compute.read compute.create")))
     assert claims["sub"] == "pilot-north@fallow.example.org"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fallow.tokens import TokenError, authorise
 from fallow_matcher.gateway.access import Launcher, User
 from fallow_matcher.htcondor import keys
@@ -45,6 +47,14 @@ def granted(caller: Launcher | User, requested: str | None) -> tuple[str, ...]:
     return possible
 
 
+def work_types_of(caller: Launcher | User, restricted: Iterable[str]) -> tuple[str, ...]:
+    """Those of the restricted work types that a user's groups allow: `<centre root>/<centre>/<work type>`."""
+    if isinstance(caller, Launcher):
+        return ()
+    root = f"{caller.claims.issuer.centre_root or '/fallow'}/{caller.centre}"
+    return tuple(name for name in restricted if f"{root}/{name}" in caller.claims.groups)
+
+
 def exchange(
     caller: Launcher | User, requested: str | None, *, settings: HubSettings, mint: Mint, now: float
 ) -> Minted:
@@ -63,4 +73,5 @@ def exchange(
     expires = int(min(now + life_s, caller.claims.exp))
     if expires <= now:
         raise TokenError("token_expired", "The token ends now.", iss=caller.iss, jti=caller.jti)
-    return mint.mint(role, identity, rights, now=int(now), expires=expires)
+    allowed = work_types_of(caller, settings.restricted_work_types) if "WRITE" in rights else ()
+    return mint.mint(role, identity, rights, now=int(now), expires=expires, work_types=allowed)

@@ -52,11 +52,13 @@ class Minted:
     jti: str
     expires: int
     """Unix time, seconds."""
+    work_types: tuple[str, ...] = ()
+    """The restricted work types that its bearer may submit."""
 
     @property
     def scope(self) -> str:
         """The rights as an OAuth scope."""
-        return scope_of(self.rights)
+        return scope_of(self.rights, self.work_types)
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,14 @@ class PilotToken:
     jti: str
 
 
-def scope_of(rights: tuple[str, ...]) -> str:
-    """HTCondor's scope for a list of authorisation levels."""
-    return " ".join(f"condor:/{right}" for right in rights)
+def scope_of(rights: tuple[str, ...], work_types: tuple[str, ...] = ()) -> str:
+    """HTCondor's scope for a list of authorisation levels, and ours for restricted work types, which HTCondor ignores."""
+    return " ".join([*(f"condor:/{right}" for right in rights), *map(work_type_scope, work_types)])
+
+
+def work_type_scope(work_type: str) -> str:
+    """The scope of a token whose bearer may submit a restricted work type; the schedd stamps it into each job."""
+    return f"fallow:/{work_type}"
 
 
 class Mint:
@@ -85,7 +92,16 @@ class Mint:
         self._trust_domain = trust_domain
         self._folder = folder
 
-    def mint(self, role: str, identity: str, rights: tuple[str, ...], *, now: int, expires: int) -> Minted:
+    def mint(
+        self,
+        role: str,
+        identity: str,
+        rights: tuple[str, ...],
+        *,
+        now: int,
+        expires: int,
+        work_types: tuple[str, ...] = (),
+    ) -> Minted:
         """Mint one token with the role's newest key.
 
         Args:
@@ -94,6 +110,7 @@ class Mint:
             rights: Authorisation levels; at least one, since a token without a scope is unlimited.
             now: Unix time, seconds.
             expires: Unix time at which the token ends, after `now`.
+            work_types: The restricted work types that its bearer may submit.
 
         Raises:
             ValueError: No right, or no time left.
@@ -110,12 +127,14 @@ class Mint:
             "iat": now,
             "iss": self._trust_domain,
             "jti": jti,
-            "scope": scope_of(rights),
+            "scope": scope_of(rights, work_types),
             "sub": identity,
         }
         secret = _signing_secret(keys.load(self._folder, key_id))
         token = jwt.encode(claims, secret, algorithm="HS256", headers={"kid": key_id, "typ": None})
-        return Minted(token=token, identity=identity, rights=rights, jti=jti, expires=expires)
+        return Minted(
+            token=token, identity=identity, rights=rights, jti=jti, expires=expires, work_types=work_types
+        )
 
     def pilot(self, token: str, centres: Iterable[str], *, now: float) -> PilotToken:
         """Check a pilot's IDTOKEN, as the collector would.

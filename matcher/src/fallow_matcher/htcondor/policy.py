@@ -10,11 +10,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from fallow_matcher.htcondor import work_types
+from fallow_matcher.htcondor.idtokens import work_type_scope
 
 STAMPED = (
     "FallowUserCentre", "FallowWorkType", "FallowVacated", "AcctGroup", "AcctGroupUser", "AccountingGroup", "NiceUser",
 )  # fmt: skip
 """What the schedd itself writes into a job."""
+
+AGE = ("QDate", "EnteredCurrentStatus", "LastHoldReasonCode")
+"""What says since when a job waits; the hub's clock counts, and no user changes it."""
 
 FORBIDDEN = (
     "PreCmd", "PreArgs", "PreArguments", "PreEnvironment",
@@ -78,11 +82,24 @@ def _membership(projects: Mapping[str, Sequence[str]]) -> str:
     return " || ".join(["isUndefined(FallowProject)", *clauses])
 
 
-def requirements(projects: Mapping[str, Sequence[str]] | None = None) -> list[Requirement]:
+def _allowed(restricted: Sequence[str]) -> str:
+    """An expression that is true unless the job is of a restricted work type and the submitter's token does not allow it."""
+    refused = [
+        f'(FallowWorkType =?= "{name}" && '
+        f'member("{work_type_scope(name)}", split(AuthTokenScopes ?: "", ",")) =!= true)'
+        for name in restricted
+    ]
+    return f"!({' || '.join(refused) or 'false'})"
+
+
+def requirements(
+    projects: Mapping[str, Sequence[str]] | None = None, restricted: Sequence[str] = ()
+) -> list[Requirement]:
     """The submit requirements but that on the work type, in the order in which a person should hear of them.
 
     Args:
         projects: The federation's projects with their members: `<centre>.<user>`, or `<centre>.*` for all of its users.
+        restricted: The work types for which the submitter's token must have a scope; the schedd stamps the scopes.
     """
     return [
         Requirement(
@@ -114,6 +131,11 @@ def requirements(projects: Mapping[str, Sequence[str]] | None = None) -> list[Re
             "Project",
             _membership(projects or {}),
             "FallowProject names a project of this federation of which the submitter is a member, or is left out.",
+        ),
+        Requirement(
+            "Work_type_allowed",
+            _allowed(restricted),
+            "This work type is for members of the group <centre>/<work type> only, and the token has no such group.",
         ),
         Requirement(
             "Image_source",
@@ -184,15 +206,16 @@ def _stamps() -> list[str]:
         '(VacateReasonCode =?= 1013 ? "its pilot ended" : undefined)',
         'EVALSET FallowUserCentre regexp("^[a-z][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$", Owner) ? '
         'regexps("^([^.]*)[.].*$", Owner, "\\\\1") : undefined',
+        "EVALSET QDate time()",
         'EVALSET AcctGroup strcat(FallowUserCentre, ".", FallowWorkType)',
         'EVALSET AcctGroupUser regexps("^[^.]*[.](.*)$", Owner, "\\\\1")',
         'EVALSET AccountingGroup strcat(AcctGroup, ".", AcctGroupUser)',
     ]
 
 
-def render(projects: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The job policy as HTCondor configuration; `projects` as in `requirements`."""
-    rules = requirements(projects)
+def render(projects: Mapping[str, Sequence[str]] | None = None, restricted: Sequence[str] = ()) -> str:
+    """The job policy as HTCondor configuration; the arguments as in `requirements`."""
+    rules = requirements(projects, restricted)
     lines = [
         _transforms(),
         "",
@@ -203,5 +226,6 @@ def render(projects: Mapping[str, Sequence[str]] | None = None) -> str:
             f"SUBMIT_REQUIREMENT_{rule.name} = {rule.expression}",
             f'SUBMIT_REQUIREMENT_{rule.name}_REASON = "{rule.reason}"',
         ]
+    lines.append("PROTECTED_JOB_ATTRS = " + " ".join(AGE))
     lines.append("IMMUTABLE_JOB_ATTRS = " + " ".join((*STAMPED, *FORBIDDEN, *FROZEN)))
     return "\n".join(lines)

@@ -59,6 +59,8 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         daemon=daemon_identity(settings.trust_domain),
         users=", ".join(f"{centre}.*@{settings.trust_domain}" for centre in centres),
         pilots=", ".join(pilot_identity(centre, settings.trust_domain) for centre in centres),
-        job_policy=policy.render({project.name: project.members for project in settings.projects}),
+        job_policy=policy.render(
+            {project.name: project.members for project in settings.projects}, settings.restricted_work_types
+        ),
         max_jobs_per_user=settings.max_jobs_per_user,
     )

@@ -1,0 +1,186 @@
+"""The policy holds on a real pool: centres that compete, work that ages, a matcher that is killed."""
+
+from __future__ import annotations
+
+import collections
+from statistics import mean
+
+import pytest
+from tests.integration.matching.pool import PROVIDER, Job, Pool
+from tests.matcher.matching.trade import Place
+
+from fallow.rules import default_text, parse_rules
+from fallow_matcher.matching.policy import Group, order
+from fallow_testbed import hub
+from fallow_testbed.wait import wait_until
+
+RULES = parse_rules(default_text())
+CYCLE_S = 4
+"""A cycle of the matcher and one of the negotiator; a match is made at most that long after what it follows from."""
+
+
+def centre(job: Job) -> str:
+    return job.owner.split(".")[0]
+
+
+@pytest.fixture(scope="module")
+def race(pool: Pool) -> list[Job]:
+    """Jobs of four centres that all want the same slots, in the order in which they started.
+
+    The provider's own come last, while strangers hold all its slots.
+    """
+    pool.submit("mona", "race-cedar", 12)
+    pool.submit("dora", "race-doum", 8)
+    pool.submit("bob", "race-birch", 18)
+    wait_until(lambda: ("birch", "analysis") in pool.places(), "the matcher's look at all of them", 30)
+    wait_until(
+        lambda: sum(job.done for job in pool.jobs(["race-birch", "race-cedar", "race-doum"])) >= 6,
+        "the first jobs of strangers",
+        60,
+        pause_s=0.3,
+    )
+    pool.submit("alice", "race-alder", 2)
+    return pool.ended("race-alder", "race-birch", "race-cedar", "race-doum")
+
+
+def expected(jobs: list[Job], standings: dict[tuple[str, str], Place]) -> list[tuple[str, str]]:
+    """Who started and who should have, for each start after three cycles with competition: the policy, asked again."""
+    first = max(job.submitted for job in jobs if centre(job) != PROVIDER)
+    pairs = []
+    for job in jobs:
+        assert job.started is not None
+        waiting: dict[str, list[float]] = collections.defaultdict(list)
+        for other in jobs:
+            if other.submitted <= job.started - CYCLE_S / 2 and (other.started or 0) >= job.started:
+                waiting[centre(other)].append(other.submitted)
+        if job.started < first + 3 * CYCLE_S or len(waiting) < 2:
+            continue
+        groups = [
+            Group(name, "analysis", "cpu", job.started - min(since), len(since))
+            for name, since in waiting.items()
+        ]
+        pairs.append((centre(job), order(groups, standings, RULES, PROVIDER)[0].group.centre))
+    return pairs
+
+
+def test_the_share_of_slots_follows_the_policy(pool: Pool, race: list[Job]) -> None:
+    standings = {
+        ("alder", "cpu"): Place(1.0, 1.0),
+        ("birch", "cpu"): Place(1.0, 1.0),
+        ("cedar", "cpu"): Place(-1.0, 1.0),
+    }
+    pairs = expected(race, standings)
+
+    assert len(pairs) >= 10
+    for name in ("alder", "birch", "cedar", "doum"):
+        got, due = (sum(pair[which] == name for pair in pairs) / len(pairs) for which in (0, 1))
+        assert abs(got - due) <= 0.10, (name, got, due, pairs)
+
+
+def test_the_free_rider_waits_longer_than_who_gives(race: list[Job]) -> None:
+    waits = {
+        name: mean((job.started or 0) - job.submitted for job in race if centre(job) == name)
+        for name in ("alder", "birch", "cedar")
+    }
+
+    assert waits["alder"] < waits["birch"] < waits["cedar"]
+
+
+def test_a_rider_that_returns_under_another_name_comes_no_sooner(race: list[Job]) -> None:
+    """Nobody knows doum. Its work came a moment after the rider's, and that is its place."""
+    order_of = [centre(job) for job in race]
+    last = {name: len(order_of) - order_of[::-1].index(name) for name in ("birch", "cedar", "doum")}
+
+    assert last["birch"] < last["doum"]
+    assert mean(n for n, name in enumerate(order_of) if name == "cedar") <= mean(
+        n for n, name in enumerate(order_of) if name == "doum"
+    )
+
+
+def test_a_centres_own_job_takes_the_next_of_its_slots_that_frees_up(race: list[Job]) -> None:
+    for own in (job for job in race if centre(job) == PROVIDER):
+        passed = [
+            job
+            for job in race
+            if centre(job) != PROVIDER and own.submitted + CYCLE_S <= (job.started or 0) < (own.started or 0)
+        ]
+        assert passed == []
+
+
+def test_an_old_test_job_overtakes_fresh_production(pool: Pool) -> None:
+    """After seven hours `test` with its weight of a half scores 4, fresh `production` 2."""
+    pool.submit("bob", "blockers", 6, seconds=8)
+    wait_until(lambda: all(job.started for job in pool.jobs(["blockers"])), "blockers on all slots", 60)
+    pool.submit("mona", "fresh", 8, work_type="production")
+    pool.submit("mona", "old", 1, work_type="test")
+    aged = pool.jobs(["old"])[0].submitted - 7 * 3600
+    pool.operator(
+        "condor_qedit", "-name", hub.QUEUE, "-constraint", 'FallowRun == "old"', "QDate", str(int(aged))
+    )
+    wait_until(lambda: pool.places().get(("cedar", "test")) == 1, "the old job in the first place", 30)
+
+    jobs = [job for job in pool.ended("blockers", "fresh", "old") if centre(job) == "cedar"]
+
+    assert jobs[0].key == "0"
+    started = {job.id: job.started for job in jobs}
+    old = next(job for job in jobs if job.submitted == aged)
+    assert started[old.id] == min(started.values())  # type: ignore[type-var]
+
+
+def test_two_users_of_one_group_share_fairly(pool: Pool) -> None:
+    pool.submit("bob", "share-bob", 12)
+    pool.submit("beth", "share-beth", 12)
+
+    jobs = pool.ended("share-bob", "share-beth")
+
+    by_bob = sum(job.owner == "birch.bob" for job in jobs[:16])
+    assert 5 <= by_bob <= 11
+
+
+def test_jobs_run_while_no_matcher_does_and_a_second_one_waits_for_its_turn(pool: Pool) -> None:
+    (first,) = pool.matchers()
+    pool.start_matcher()
+    wait_until(lambda: len(pool.matchers()) == 2, "a second matcher", 20)
+    log = pool.hub.files / "var/log/fallow/matcher.log"
+    wait_until(lambda: "another matcher acts" in log.read_text(), "the second matcher's word", 20)
+    refused = pool.hub.run(["fallow", "hub", "matcher", "--once"], user=hub.ACCOUNT, check=False)
+    assert "Another matcher acts" in refused.stderr
+    before = pool.decision()["at"]
+
+    pool.hub.run(["kill", "-9", str(first)])
+
+    wait_until(lambda: pool.decision()["at"] > before, "a decision of the second matcher", 30)
+    (second,) = pool.matchers()
+    pool.hub.run(["kill", "-9", str(second)])
+    pool.submit("mona", "alone", 2)
+    assert all(job.started for job in pool.ended("alone"))
+    pool.start_matcher()
+    wait_until(lambda: len(pool.matchers()) == 1, "a matcher", 20)
+
+
+def test_a_matcher_killed_at_work_leaves_an_order_that_its_successor_mends(pool: Pool) -> None:
+    pool.submit("bob", "killed-bob", 8, seconds=3)
+    pool.submit("mona", "killed-mona", 8, work_type="production", seconds=3)
+    for _ in range(4):
+        (matcher,) = pool.matchers()
+        before = pool.decision()["at"]
+        pool.start_matcher()
+        wait_until(lambda: len(pool.matchers()) == 2, "a successor", 20)
+        pool.hub.run(["kill", "-9", str(matcher)])
+        wait_until(lambda: pool.decision()["at"] > before, "a decision of the successor", 30)  # noqa: B023
+
+    jobs = pool.ended("killed-bob", "killed-mona")
+    assert len(jobs) == 16
+
+
+def test_a_restarted_negotiator_goes_on_with_the_last_decision(pool: Pool) -> None:
+    pool.submit("bob", "restart-bob", 10, seconds=3)
+    pool.submit("mona", "restart-mona", 10, seconds=3)
+    wait_until(lambda: pool.places().get(("birch", "analysis")) == 1, "the matcher's decision", 30)
+
+    pool.operator("condor_restart", "-subsystem", "negotiator")
+
+    jobs = pool.ended("restart-bob", "restart-mona")
+    assert mean(n for n, job in enumerate(jobs) if centre(job) == "birch") < mean(
+        n for n, job in enumerate(jobs) if centre(job) == "cedar"
+    )
