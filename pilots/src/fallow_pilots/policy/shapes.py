@@ -5,7 +5,7 @@ from typing import Optional
 from pydantic import Field, model_validator
 
 from fallow.settings import Settings
-from fallow_pilots.policy.words import Word
+from fallow_pilots.policy.words import BatchGpu
 
 
 class Shape(Settings):
@@ -19,8 +19,8 @@ class Shape(Settings):
     """Scratch space that jobs may use; 0: what the scratch directory has free."""
     gpus: int = Field(default=0, ge=0)
     """GPUs of a pilot."""
-    gpu_model: Optional[Word] = None
-    """Model of these GPUs as the batch system calls it, e.g. `a100`; none: any."""
+    gpu_model: Optional[BatchGpu] = None
+    """Model of these GPUs as the batch system calls it, e.g. `a100`, in a pool `NVIDIA A100-SXM4-40GB`; none: any."""
     nodes: int = Field(default=1, ge=1)
     """Nodes of one pilot job; each of them joins the pool."""
 

@@ -22,6 +22,9 @@ RegistryPrefix = Annotated[
 GpuModel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._/()+-]{0,79}$")]
 """A GPU's name, as its driver gives it."""
 
+BatchGpu = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}$")]
+"""A GPU's model, as the batch system calls it."""
+
 WorkType = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 """A work type of the federation, e.g. `analysis`."""
 
