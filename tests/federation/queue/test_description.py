@@ -43,6 +43,27 @@ def test_requirements_cannot_weaken_the_wish_for_a_centre(spec: Any) -> None:
     ) is False  # fmt: skip
 
 
+def test_what_centres_may_ask_for_is_declared(spec: Any) -> None:
+    source = ("oras://registry.example.org/tools/bwa", "oras://registry.example.org/tools/samtools")
+    shared, rows = description(
+        [spec(), spec(key="k2", project="genomes", network=False, image_source=source)]
+    )
+    names = ("f_project", "f_network", "f_image_source")
+    assert [[row[name] for name in names] for row in rows] == [
+        ["undefined", "true", "undefined"],
+        ['"genomes"', "false", f'"{" ".join(source)}"'],
+    ]
+    assert {f"MY.Fallow{name}" for name in ("Project", "Network", "ImageSource")} <= shared.keys()
+
+
+@pytest.mark.parametrize(
+    "source", ["docker://a/b", "oras://a", "oras://a/../b", "oras://a/b c", 'oras://a/"b', "oras://A/b"]
+)
+def test_an_image_source_is_a_repository(spec: Any, source: str) -> None:
+    with pytest.raises(ValueError, match="image_source"):
+        spec(image_source=(source,))
+
+
 def test_a_job_without_gpus_asks_for_none(spec: Any) -> None:
     _, rows = description([spec(), spec(key="k2", gpus=2)])
     assert [row["f_gpus"] for row in rows] == ["undefined", "2"]
