@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -71,6 +71,22 @@ def skewed_clock(node: Host) -> Iterator[None]:
 
 
 @contextmanager
+def drained(site: Site, nodes: Sequence[Host]) -> Iterator[None]:
+    """The admin keeps the centre's other nodes out, so that pilots meet the broken one."""
+
+    def update(state: str) -> None:
+        for node in nodes:
+            values = [f"NodeName={node.name}", f"State={state}", "Reason=test"]
+            site.login.run(["scontrol", "update", *values])
+
+    update("DRAIN")
+    try:
+        yield
+    finally:
+        update("RESUME")
+
+
+@contextmanager
 def failing_payloads(node: Host) -> Iterator[None]:
     """Nothing is wrong that a check would find; see the jobs."""
     yield
@@ -102,38 +118,53 @@ def observe(
     spoil: int = 0,
 ) -> Seen:
     """Break the centre's first node and let the launcher find out; `spoil` jobs fail before the job that counts."""
-    node, *_ = site.layout.nodes(site.name)
+    node, *others = site.layout.nodes(site.name)
     site.fallow("withdraw", "--now")
     before = {row["pilot"] for row in site.pilots()}
 
     def new() -> list[dict[str, Any]]:
         return [row for row in site.pilots() if row["pilot"] not in before]
 
-    def on_node() -> list[dict[str, Any]]:
-        return [row for row in new() if row["node"] == node.name]
-
     def cycled() -> datetime:
         return datetime.fromisoformat(json.loads(site.fallow("status", "--json").stdout)["last_cycle"])
 
-    with site.with_policy(wait_s=3600), breaks(node):
-        seen_policy = cycled() + timedelta(seconds=1)
-        wait_until(lambda: cycled() > seen_policy, "the changed policy", 60, pause_s=0.5)
+    with breaks(node), drained(site, others):
         site.fallow("resume")
-        if spoil:
-            submit({f"fails-{number}": ("false",) for number in range(spoil)}, centre=site.name)
-        batch = submit({"job": ("true",)}, centre=site.name)
-        wait_until(
-            lambda: any(row["state"] == "ended" and row["code"] for row in on_node()),
-            f"the end of a pilot on {node.name}",
-            180,
-            pause_s=0.5,
-        )
-        started, ended = len(new()), cycled()
-        wait_until(lambda: cycled() > ended + LOOKED, "some more looks of the launcher", 90, pause_s=0.5)
-        status = json.loads(site.fallow("status", "--json").stdout)
-        return Seen(
-            new(), node.name, started, batch.records()["job"], (status["limited_by"], status["because"])
-        )
+        wait_until(lambda: bool(new()), f"a pilot of {site.name}", 180, pause_s=0.5)
+        # It is found out whether others follow: not for an hour.
+        with site.with_policy(wait_s=3600):
+            return _watch(site, node, new, cycled, lambda: _work(site, submit, spoil))
+
+
+def _work(site: Site, submit: Callable[..., Batch], spoil: int) -> Batch:
+    """Jobs for the centre: `spoil` of them fail, then comes one that would not."""
+    if spoil:
+        submit({f"fails-{number}": ("false",) for number in range(spoil)}, centre=site.name)
+    return submit({"job": ("true",)}, centre=site.name)
+
+
+def _watch(
+    site: Site,
+    node: Host,
+    new: Callable[[], list[dict[str, Any]]],
+    cycled: Callable[[], datetime],
+    work: Callable[[], Batch],
+) -> Seen:
+    def on_node() -> list[dict[str, Any]]:
+        return [row for row in new() if row["node"] == node.name]
+
+    batch = work()
+    wait_until(
+        lambda: any(row["state"] == "ended" and row["code"] == BROKEN for row in on_node()),
+        f"the end of a pilot on {node.name}",
+        240,
+        pause_s=0.5,
+    )
+    started, ended = len(new()), cycled()
+    wait_until(lambda: cycled() > ended + LOOKED, "some more looks of the launcher", 90, pause_s=0.5)
+    status = json.loads(site.fallow("status", "--json").stdout)
+    limit = status["limited_by"], status["because"]
+    return Seen(new(), node.name, started, batch.records()["job"], limit)
 
 
 @pytest.fixture(scope="module")
@@ -173,12 +204,8 @@ def test_the_pilot_says_what_is_broken(seen: dict[str, Seen], how: str) -> None:
 @pytest.mark.parametrize("how", REASONS)
 def test_the_broken_node_takes_no_further_work(seen: dict[str, Seen], how: str) -> None:
     one = seen[how]
-    assert not [row for row in one.pilots if row["node"] == one.node and row["state"] == "running"]
-    if how == "full disk":  # this centre has another node
-        assert one.job.state in {JobState.WAITING, JobState.RUNNING, JobState.FINISHED}
-        assert one.job.pilot not in {row["pilot"] for row in one.pilots if row["node"] == one.node}
-    else:
-        assert (one.job.state, one.job.starts) == (JobState.WAITING, 0)
+    assert not [row for row in one.pilots if row["state"] != "ended"]
+    assert (one.job.state, one.job.starts) == (JobState.WAITING, 0)
 
 
 @pytest.mark.parametrize("how", REASONS)
@@ -186,7 +213,6 @@ def test_it_does_not_cause_relaunching(seen: dict[str, Seen], how: str) -> None:
     one = seen[how]
     assert len(one.pilots) == one.started
     assert one.limit[0] == "backoff", one.limit
-    assert "the next starts at" in one.limit[1]
 
 
 def test_centres_give_again_once_the_node_is_mended(
