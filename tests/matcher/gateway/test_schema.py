@@ -36,6 +36,13 @@ OPERATIONS = (
     ("GET", "/v1/offers"),
     ("GET", "/v1/capacity/history"),
     ("GET", "/v1/jobs/{job}/explain"),
+    ("PUT", "/v1/pilots/{pilot}/report"),
+    ("GET", "/v1/pilots/{pilot}/report"),
+    ("GET", "/v1/ledger/balance"),
+    ("GET", "/v1/ledger/usage"),
+    ("GET", "/v1/ledger/lines"),
+    ("GET", "/v1/ledger/pilots"),
+    ("GET", "/v1/ledger/reconciliation"),
     ("POST", "/v1/storage"),
     ("GET", "/v1/images/{digest}"),
     ("PUT", "/v1/images/{digest}"),
@@ -43,6 +50,7 @@ OPERATIONS = (
     ("GET", "/v1/rules/history"),
     ("POST", "/v1/rules/proposals"),
     ("POST", "/v1/rules/approvals"),
+    ("POST", "/v1/rules/simulation"),
 )
 
 
