@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from fallow.reports import RunEnd
-from fallow_pilots.node.history import History, parse
+from fallow.reports import MAX_RUNS, RunEnd
+from fallow_pilots.node.history import History, Ran, parse
 
 FINISHED = """\
 ClusterId = 67
@@ -59,23 +59,31 @@ def test_a_job_can_write_no_line_of_the_history() -> None:
 
 
 def test_without_a_history_nothing_ran(tmp_path: Path) -> None:
-    assert History(tmp_path / "history").look() == []
+    assert History(tmp_path / "history").look() == Ran()
 
 
 def test_an_entry_counts_once_it_is_whole(tmp_path: Path) -> None:
     file = tmp_path / "history"
     history = History(file)
     file.write_text(FINISHED + FAILED[:100])
-    assert len(history.look()) == 1
+    assert history.look().count == 1
     file.write_text(FINISHED + FAILED)
-    assert [run.exit_code for run in history.look()] == [0, 7]
-    assert len(history.look()) == 2
+    assert [run.exit_code for run in history.look().newest] == [0, 7]
+    assert history.look().count == 2
 
 
 def test_a_history_that_begins_anew_is_followed(tmp_path: Path) -> None:
     file = tmp_path / "history"
     history = History(file)
     file.write_text(FINISHED * 2)
-    assert len(history.look()) == 2
+    assert history.look().count == 2
     file.write_text(FAILED)
-    assert len(history.look()) == 3
+    assert history.look().count == 3
+
+
+def test_a_long_life_is_summed_up(tmp_path: Path) -> None:
+    file = tmp_path / "history"
+    file.write_text(FAILED + FINISHED * MAX_RUNS + EVICTED)
+    ran = History(file).look()
+    assert (len(ran.newest), ran.count, ran.finished) == (MAX_RUNS, MAX_RUNS + 2, MAX_RUNS + 1)
+    assert ran.core_s == 48.0 * ran.count

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from fallow.reports import MAX_RUNS, RunEnd
-from fallow_pilots.node.history import Run
+from fallow_pilots.node.history import Ran, Run
 from fallow_pilots.node.report import Reporter, proxy_environment, report
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
@@ -24,30 +24,39 @@ END = Outcome(
 )
 
 
+def ran(*runs: Run) -> Ran:
+    made = Ran()
+    for run in runs:
+        made.add(run)
+    return made
+
+
 def test_a_running_pilot_has_no_code_yet(make_spec: Make) -> None:
-    said = report(make_spec(), started=900, offered=(950, 4), runs=[RUN], idle_s=30, now=1000)
+    said = report(make_spec(), started=900, offered=(950, 4), ran=ran(RUN), idle_s=30, now=1000)
     assert (said.code, said.ended) == (None, None)
     assert (said.offered_core_s, said.used_core_s, said.idle_core_s) == (200, 20, 120)
 
 
 def test_at_the_end_what_was_not_used_was_idle(make_spec: Make) -> None:
-    said = report(make_spec(), started=900, offered=(950, 4), runs=[RUN], idle_s=0, now=1050, outcome=END)
+    said = report(make_spec(), started=900, offered=(950, 4), ran=ran(RUN), idle_s=0, now=1050, outcome=END)
     assert (said.offered_core_s, said.used_core_s, said.idle_core_s) == (400, 20, 380)
     assert (said.code, said.reason) == (200, "The pilot ran 1 jobs.")
 
 
 def test_a_pilot_that_never_joined_offered_nothing(make_spec: Make) -> None:
-    said = report(make_spec(), started=900, offered=None, runs=[], idle_s=0, now=1050, outcome=END)
+    said = report(make_spec(), started=900, offered=None, ran=Ran(), idle_s=0, now=1050, outcome=END)
     assert (said.offered_core_s, said.runs) == (0, [])
 
 
 def test_runs_are_told_with_their_ends(make_spec: Make) -> None:
-    (run,) = report(make_spec(), started=900, offered=None, runs=[RUN], idle_s=0, now=1050).runs
+    (run,) = report(make_spec(), started=900, offered=None, ran=ran(RUN), idle_s=0, now=1050).runs
     assert (run.job, run.outcome, run.exit_code, run.cores) == ("67.3", RunEnd.FAILED, 7, 2)
 
 
 def test_only_the_newest_runs_are_listed_and_all_are_counted(make_spec: Make) -> None:
-    said = report(make_spec(), started=900, offered=None, runs=[RUN] * (MAX_RUNS + 5), idle_s=0, now=1050)
+    said = report(
+        make_spec(), started=900, offered=None, ran=ran(*[RUN] * (MAX_RUNS + 5)), idle_s=0, now=1050
+    )
     assert (len(said.runs), said.runs_left_out, said.jobs_run) == (MAX_RUNS, 5, MAX_RUNS + 5)
 
 
@@ -56,7 +65,7 @@ def test_a_hub_that_is_away_costs_no_more_than_the_limit(
 ) -> None:
     spec = make_spec(hub="https://127.0.0.1:9")
     reporter = Reporter(spec)
-    reporter.send(report(spec, started=900, offered=None, runs=[], idle_s=0, now=1050))
+    reporter.send(report(spec, started=900, offered=None, ran=Ran(), idle_s=0, now=1050))
     reporter.wait(0.1)
     assert "did not take the report within 0 s" in caplog.text
 
@@ -65,7 +74,7 @@ def test_a_newer_report_takes_the_place_of_one_on_its_way(make_spec: Make) -> No
     spec = make_spec(hub="https://127.0.0.1:9")
     reporter = Reporter(spec)
     for now in (1050, 1060):
-        reporter.send(report(spec, started=900, offered=None, runs=[], idle_s=0, now=now))
+        reporter.send(report(spec, started=900, offered=None, ran=Ran(), idle_s=0, now=now))
     reporter.stop()
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)

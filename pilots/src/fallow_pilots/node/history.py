@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fallow.reports import RunEnd
+from fallow.reports import MAX_RUNS, RunEnd
 
 BANNER = "***"
 HELD_BELOW = 1000
@@ -66,6 +67,23 @@ def parse(text: str) -> list[Run]:
     return runs
 
 
+@dataclass
+class Ran:
+    """All that ran: the newest runs, oldest first, and totals over all of them, so that a long life needs no more memory."""
+
+    newest: deque[Run] = field(default_factory=lambda: deque(maxlen=MAX_RUNS))
+    count: int = 0
+    finished: int = 0
+    core_s: float = 0.0
+
+    def add(self, run: Run) -> None:
+        """Count one more."""
+        self.newest.append(run)
+        self.count += 1
+        self.finished += run.finished
+        self.core_s += run.wall_s * run.cores
+
+
 class History:
     """Follows the history file: each look reads only what is new.
 
@@ -76,10 +94,10 @@ class History:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._at = 0
-        self.runs: list[Run] = []
+        self.ran = Ran()
 
-    def look(self) -> list[Run]:
-        """Take in what has been written, and return every run so far, oldest first."""
+    def look(self) -> Ran:
+        """Take in what has been written, and return what ran so far."""
         try:
             with self._path.open("rb") as stream:
                 if stream.seek(0, os.SEEK_END) < self._at:
@@ -87,12 +105,13 @@ class History:
                 stream.seek(self._at)
                 new = stream.read()
         except FileNotFoundError:
-            return self.runs
+            return self.ran
         closed = [line.end() for line in _CLOSING.finditer(new)]
         if closed:
-            self.runs += parse(new[: closed[-1]].decode("utf-8", errors="replace"))
+            for run in parse(new[: closed[-1]].decode("utf-8", errors="replace")):
+                self.ran.add(run)
             self._at += closed[-1]
-        return self.runs
+        return self.ran
 
 
 def _run(numbers: dict[str, float], words: dict[str, str]) -> Run:

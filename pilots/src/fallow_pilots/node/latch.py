@@ -20,7 +20,7 @@ def black_hole(runs: Sequence[Run]) -> str | None:
     Args:
         runs: What ran here, oldest first.
     """
-    telling = [run for run in runs[-10 * MOST_FAILURES :] if run.end not in (RunEnd.EVICTED, RunEnd.STOPPED)]
+    telling = [run for run in runs if run.end not in (RunEnd.EVICTED, RunEnd.STOPPED)]
     last = telling[-MOST_FAILURES:]
     if len(last) < MOST_FAILURES or not all(_failed_at_once(run) for run in last):
         return None

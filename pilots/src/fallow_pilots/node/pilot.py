@@ -16,7 +16,7 @@ from fallow.files import write_private
 from fallow.reports import REPORT_SUFFIX
 from fallow_pilots.node import condor, layout, processes, sentinel
 from fallow_pilots.node.deadline import Deadline
-from fallow_pilots.node.history import History, Run
+from fallow_pilots.node.history import History, Ran
 from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.lifecycle import Asked, End, verdict
 from fallow_pilots.node.nodecheck import examine
@@ -47,7 +47,7 @@ class Life:
     """What is known of the pilot so far, for its outcome and its reports."""
 
     started: float
-    runs: list[Run] = field(default_factory=list)
+    ran: Ran = field(default_factory=Ran)
     offered: tuple[float, int] | None = None
     """Unix time from which the slot was offered, and its cores."""
 
@@ -86,8 +86,8 @@ def run(spec_path: Path, signals: Signals) -> int:
         reason=reason[:2000],
         started=datetime.fromtimestamp(life.started, tz=timezone.utc),
         ended=datetime.now(timezone.utc),
-        jobs_run=sum(run.finished for run in life.runs),
-        busy_core_s=int(sum(run.wall_s * run.cores for run in life.runs)),
+        jobs_run=life.ran.finished,
+        busy_core_s=int(life.ran.core_s),
     )
     write_outcome(whole, outcome, os.environ)
     log.info("pilot %s ends with %d: %s", spec.pilot, code, reason)
@@ -97,7 +97,7 @@ def run(spec_path: Path, signals: Signals) -> int:
             spec,
             started=life.started,
             offered=life.offered,
-            runs=life.runs,
+            ran=life.ran,
             idle_s=0,
             now=now,
             outcome=outcome,
@@ -160,15 +160,13 @@ def _live(
         history=History(place.logs / "history"),
         until=until,
         evict_s=condor.evict_s(spec),
-        tell=lambda runs, idle_s: reporter.send(
-            report(
-                spec, started=life.started, offered=life.offered, runs=runs, idle_s=idle_s, now=time.time()
-            )
+        tell=lambda ran, idle_s: reporter.send(
+            report(spec, started=life.started, offered=life.offered, ran=ran, idle_s=idle_s, now=time.time())
         ),
     )
     seen = supervisor.run()
-    life.runs = supervisor.history.look()
-    code, reason = verdict(End(jobs_run=sum(run.finished for run in life.runs), **vars(seen)))
+    life.ran = supervisor.history.look()
+    code, reason = verdict(End(jobs_run=life.ran.finished, **vars(seen)))
     if code >= Code.BANNED:
         _show_logs(place.logs)
     return code, reason

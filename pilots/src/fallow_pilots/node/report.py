@@ -6,15 +6,14 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Sequence
 from datetime import datetime, timezone
 
 from pydantic import ValidationError
 
 from fallow.errors import FallowError
 from fallow.files import read_private
-from fallow.reports import MAX_RUNS, JobRun, PilotReport
-from fallow_pilots.node.history import Run
+from fallow.reports import JobRun, PilotReport
+from fallow_pilots.node.history import Ran, Run
 from fallow_pilots.node.signals import restore_signals
 from fallow_pilots.outcome import Outcome
 from fallow_pilots.spec import PilotSpec
@@ -32,7 +31,7 @@ def report(
     *,
     started: float,
     offered: tuple[float, int] | None,
-    runs: Sequence[Run],
+    ran: Ran,
     idle_s: float,
     now: float,
     outcome: Outcome | None = None,
@@ -43,18 +42,18 @@ def report(
         spec: What the launcher asked for.
         started: Unix time at which the pilot started.
         offered: Unix time from which it offered a slot, and the slot's cores; None where it never did.
-        runs: What ran here; a job that still runs is not among them.
+        ran: What ran here; a job that still runs is not among it.
         idle_s: Seconds in which nothing ran.
         now: Unix time.
         outcome: How it ended, at its end.
     """
     since, cores = offered or (now, 0)
     offered_core_s = int(max(0.0, now - since) * cores)
-    used_core_s = min(offered_core_s, int(sum(run.wall_s * run.cores for run in runs)))
+    used_core_s = min(offered_core_s, int(ran.core_s))
     idle_core_s = (
         offered_core_s - used_core_s if outcome else min(offered_core_s - used_core_s, int(idle_s * cores))
     )
-    listed = [known for run in runs[-MAX_RUNS:] if (known := _job_run(run)) is not None]
+    listed = [known for run in ran.newest if (known := _job_run(run)) is not None]
     return PilotReport(
         pilot=spec.pilot,
         centre=spec.centre,
@@ -63,12 +62,12 @@ def report(
         ended=outcome.ended if outcome else None,
         code=outcome.code if outcome else None,
         reason=" ".join(outcome.reason.split()) if outcome else "",
-        jobs_run=sum(run.finished for run in runs),
+        jobs_run=ran.finished,
         offered_core_s=offered_core_s,
         used_core_s=used_core_s,
         idle_core_s=idle_core_s,
         runs=listed,
-        runs_left_out=len(runs) - len(listed),
+        runs_left_out=ran.count - len(listed),
     )
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Callable
 
 from fallow_pilots.node import condor
 from fallow_pilots.node.deadline import Deadline
-from fallow_pilots.node.history import History, Run
+from fallow_pilots.node.history import History, Ran
 from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.latch import black_hole
 from fallow_pilots.node.lifecycle import Asked, Phase, Situation, next_phase
@@ -75,7 +74,7 @@ class Supervisor:
     history: History
     until: int
     evict_s: float
-    tell: Callable[[Sequence[Run], float], None]
+    tell: Callable[[Ran, float], None]
     seen: Watched = field(default_factory=Watched)
     order: Order | None = None
     _since: float = field(default_factory=time.monotonic)
@@ -146,7 +145,7 @@ class Supervisor:
         if self._busy or was:
             self._idle_since = now
         if not self.seen.black_hole and self._in_time("history", HISTORY_EVERY_S):
-            self.seen.black_hole = black_hole(self.history.look()) or ""
+            self.seen.black_hole = black_hole(self.history.look().newest) or ""
             if self.seen.black_hole:
                 log.error("pilot %s: %s", self.spec.pilot, self.seen.black_hole)
         if self._in_time("tell", TELL_EVERY_S):
