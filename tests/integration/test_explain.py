@@ -142,12 +142,6 @@ def test_a_job_that_ended_is_explained_from_the_queue_and_from_its_history(
     assert later.summary == found.summary
 
 
-def test_a_held_job_says_why_and_what_to_do(jobs: dict[str, str], at: Callable[..., Any]) -> None:
-    found = until(lambda: at("alice", explained, jobs["held"]), JobState.HELD)
-    assert found.summary.startswith("It is held and does not go on by itself: ")
-    assert found.summary.endswith("Submit it again with a longer walltime.")
-
-
 def test_others_jobs_and_jobs_that_never_were_look_the_same(
     jobs: dict[str, str], at: Callable[..., Any]
 ) -> None:
@@ -223,3 +217,9 @@ def test_a_condition_that_refuses_the_job_is_told_in_the_offers_own_sentence(
     ]
     assert birch.obstacles[0].clause == '(TARGET.FallowWorkType =?= "urgent")'
     assert birch.obstacles[0].change == "submit it as work type urgent"
+
+
+def test_a_held_job_says_why_and_what_to_do(jobs: dict[str, str], at: Callable[..., Any]) -> None:
+    found = until(lambda: at("alice", explained, jobs["held"]), JobState.HELD)
+    assert found.summary.startswith("It is held and does not go on by itself: ")
+    assert found.summary.endswith("Submit it again with a longer walltime.")
