@@ -3,7 +3,7 @@
 Usage: python tests/benchmarks/bench_ledger.py [--runs N] [--url URL]
 
 Writes history files as HTCondor 25.14's shadows do (a whole job ad of 5 kB for each run), has the ledger read them, and asks
-for balances and sums. Time to write the files does not count. Without --url a new SQLite file is used.
+for balances and sums. Time to write the files does not count; `load` tells how busy the machine was with other work. Without --url a new SQLite file is used.
 """
 
 from __future__ import annotations
@@ -82,15 +82,16 @@ def main() -> None:
         engine = open_database(options.url or f"sqlite:///{folder}/fallow.sqlite")
         spool = Path(folder) / "spool"
         spool.mkdir()
-        taken_s = last_s = 0.0
+        taken_s = last_s = cpu_s = 0.0
         for first in range(0, options.runs, BATCH):
             history = spool / "epoch_history"
             count = min(BATCH, options.runs - first)
             history.write_text("".join(record(number, luck) for number in range(first, first + count)))
             size = history.stat().st_size
-            begun = time.perf_counter()
+            begun, busy = time.perf_counter(), time.process_time()
             ingest(engine, rules, spool, None, NOW)
             last_s = time.perf_counter() - begun
+            cpu_s += time.process_time() - busy
             taken_s += last_s
             for path in spool.iterdir():
                 path.unlink()
@@ -102,6 +103,7 @@ def main() -> None:
             "record_bytes": size // count,
             "ingest_per_s": round(stored / taken_s),
             "ingest_per_s_of_the_last": round(count / last_s),
+            "ingest_per_cpu_s": round(stored / cpu_s),
             "balance_ms": round(typical_ms(lambda: standings(engine, NOW, rules), 50), 2),
             "usage_of_a_week_ms": round(
                 typical_ms(lambda: query.sums(engine, [Key.CONSUMER, Key.PROVIDER], week, NOW), 3)
@@ -118,6 +120,7 @@ def main() -> None:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": commit(),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
+        "load": round(os.getloadavg()[0], 1),
         "database": engine.dialect.name,
     }
     print(json.dumps({**about, **measured}))
