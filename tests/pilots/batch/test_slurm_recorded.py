@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -260,7 +261,7 @@ def test_a_node_kept_for_later_takes_pilots_that_are_gone_by_then(slurm: Recorde
     slurm.answers("sbatch", "--test-only", says=starts(moment(timedelta(hours=3))))
     planned = IDLE.replace("n1|idle", "n1|planned").replace("n2|idle", "n2|planned")
     slurm.answers("sinfo", NODES, says=planned)
-    plan = f"{moment(timedelta(minutes=30))}|n[1,5]\n{moment(timedelta(minutes=5))}|n2\n"
+    plan = f"{moment(timedelta(minutes=30))}|n[1,5]|a\n{moment(timedelta(minutes=5))}|n2|b|c\n"
     slurm.answers("squeue", answers.PLAN_FIELDS, says=f"{answers.PLAN_HEADER}\n{plan}")
     found = spare(hole=HOLE)
     assert found.startable == 1
@@ -270,7 +271,9 @@ def test_a_node_kept_for_later_takes_pilots_that_are_gone_by_then(slurm: Recorde
 
 def test_a_hole_must_hold_the_whole_pilot(recorded: Recorded) -> None:
     nodes = answers.parse_nodes(recorded.text("sinfo.txt"), planned_too=True)
-    nodes = until_taken(nodes, answers.parse_plan("START_TIME|SCHEDNODES\n2026-11-21T11:20:46|alder-[2-3]\n"))
+    nodes = until_taken(
+        nodes, answers.parse_plan(f"{answers.PLAN_HEADER}\n2026-11-21T11:20:46|alder-[2-3]|big\n", PREFIX)
+    )
     planned = {"alder-2", "alder-3"}
     assert fits_plan(HOLE, nodes, planned, THEN) == 2
     assert fits_plan(Hole(1, 4, 1000, 0, 480, 6), nodes, planned, THEN) == 1
@@ -280,10 +283,15 @@ def test_a_hole_must_hold_the_whole_pilot(recorded: Recorded) -> None:
 
 
 def test_the_recorded_plan_says_when_nodes_are_taken(recorded: Recorded) -> None:
-    assert [taking.nodes for taking in answers.parse_plan(recorded.text("plan.txt"))] == [
+    assert [taking.nodes for taking in answers.parse_plan(recorded.text("plan.txt"), PREFIX)] == [
         "alder-2",
         "alder-[1-2]",
     ]
+
+
+def test_no_more_pilots_are_asked_about_than_there_are_nodes(slurm: Recorded) -> None:
+    slurm.answers("sbatch", "--nodes=6 ", says=starts(moment()))
+    assert spare(hole=replace(HOLE, nodes=2, most=4000)).startable == 3
 
 
 def test_nobody_is_asked_about_holes_without_need(slurm: Recorded) -> None:

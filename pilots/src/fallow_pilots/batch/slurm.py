@@ -179,6 +179,7 @@ class Slurm:
             waiting = answers.parse_waiting(listed, partitions, self._prefix)
         if hole is None:
             return Spare(nodes, waiting)
+        hole = replace(hole, most=min(hole.most, len(nodes) // hole.nodes))
         plain = {node.name for node in answers.parse_nodes(text)}
         by_plan = fits_plan(hole, nodes, {node.name for node in nodes} - plain, now)
         return Spare(nodes, waiting, max(self._startable(hole, now), by_plan), hole.walltime_s)
@@ -203,9 +204,8 @@ class Slurm:
         return answers.parse_reservations(text, ours[0] if ours else None, now)
 
     def _planned(self) -> list[answers.Taking]:
-        return answers.parse_plan(
-            run(["squeue", "--all", "--states=PENDING", f"--format={answers.PLAN_FIELDS}"])
-        )
+        text = run(["squeue", "--all", "--states=PENDING", f"--format={answers.PLAN_FIELDS}"])
+        return answers.parse_plan(text, self._prefix)
 
     def _startable(self, hole: Hole, now: datetime) -> int:
         """How many pilots would start together now; found by bisection, so in few calls."""

@@ -17,8 +17,8 @@ JOB_FIELDS = "%i|%T|%S|%N|%j|%r"
 JOB_HEADER = "JOBID|STATE|START_TIME|NODELIST|NAME|REASON"
 WAITING_FIELDS = "%P|%r|%j"
 WAITING_HEADER = "PARTITION|REASON|NAME"
-PLAN_FIELDS = "%S|%Y"
-PLAN_HEADER = "START_TIME|SCHEDNODES"
+PLAN_FIELDS = "%S|%Y|%j"
+PLAN_HEADER = "START_TIME|SCHEDNODES|NAME"
 NODE_FIELDS = "NodeHost:|,StateLong:|,CPUsState:|,Memory:|,AllocMem:|,Gres:|,GresUsed:|,Available:|"
 NODE_HEADER = "HOSTNAMES|STATE|CPUS(A/I/O/T)|MEMORY|ALLOCMEM|GRES|GRES_USED|AVAIL|"
 FEATURE_FIELDS = "NodeHost:|,features_act:|"
@@ -140,12 +140,12 @@ def parse_waiting(text: str, partitions: Collection[str], prefix: str) -> int:
     )
 
 
-def parse_plan(text: str) -> list[Taking]:
-    """Which nodes waiting jobs will take and when, as the backfill scheduler plans it; from `squeue`."""
+def parse_plan(text: str, prefix: str) -> list[Taking]:
+    """Which nodes waiting jobs of others will take and when, as the backfill scheduler plans it; from `squeue`."""
     takings = []
-    for start, nodes in _rows(text, PLAN_HEADER, "squeue"):
+    for start, nodes, job in _rows(text, PLAN_HEADER, "squeue"):
         since = _moment(start)
-        if since is not None and nodes not in {"", "(null)"}:
+        if since is not None and nodes not in {"", "(null)"} and not job.startswith(prefix):
             takings.append(Taking(since, nodes))
     return takings
 
