@@ -63,6 +63,7 @@ def test_anybody_may_read_what_is_public(client: TestClient, path: str) -> None:
         ("GET", "/v1/rules/history"),
         ("POST", "/v1/rules/proposals"),
         ("POST", "/v1/rules/approvals"),
+        ("POST", "/v1/rules/simulation"),
     ],
 )
 @pytest.mark.parametrize(

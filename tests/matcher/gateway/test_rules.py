@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import update
+from sqlalchemy import insert, update
 
 from fallow.rules import default_text, digest_of
 from fallow.rules.entry import Line, Voice
@@ -18,6 +18,7 @@ from fallow_matcher.database import writing
 from fallow_matcher.gateway import rules as routes
 from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import Services, build
+from fallow_matcher.ledger.tables import RUN
 from fallow_matcher.rules import store
 
 Header = dict[str, str]
@@ -191,3 +192,58 @@ def test_a_centre_that_left_counts_no_longer(configured: Any, tokens: Any, admin
     services = build(left, validate=tokens.validate)
     assert rules.in_force(services.database).version == 2
     services.close()
+
+
+def simulate(client: TestClient, header: Header, document: str = FASTER) -> Any:
+    return client.post("/v1/rules/simulation", headers=header, json={"document": document})
+
+
+def test_a_simulation_needs_recorded_work(client: TestClient, alice: Header) -> None:
+    answer = simulate(client, alice)
+    assert (answer.status_code, answer.json()["error"]) == (404, "not_found")
+    assert "has recorded no job" in answer.json()["error_description"]
+
+
+def test_invalid_rules_are_not_simulated(client: TestClient, alice: Header) -> None:
+    answer = simulate(client, alice, "ageing_s = 1")
+    assert (answer.status_code, answer.json()["error"]) == (422, "invalid_request")
+
+
+def test_a_launcher_simulates_nothing(client: TestClient, launcher: Header) -> None:
+    assert simulate(client, launcher).status_code == 403
+
+
+def test_a_simulation_shows_each_centre_under_both_rules(
+    client: TestClient, services: Services, alice: Header
+) -> None:
+    ran = {
+        "run": 1,
+        "job": "1.0",
+        "pilot": "north-1",
+        "user": "alice",
+        "work_type": "analysis",
+        "resource_class": "cpu",
+        "cores": 1,
+        "gpus": 0,
+        "factor": 1.0,
+        "requested_s": 600,
+        "reason": "",
+        "outcome": "done",
+        "value": 0.0,
+    }
+    with writing(services.database) as connection:
+        for number in range(40):
+            consumer, at = ("north", "south")[number % 2], 1000.0 + number
+            moments = {"submitted": at, "started": at, "ended": at + 100, "wall_s": 100.0, "valued_at": at}
+            about = {"global_job_id": f"hub#{number}", "provider": "north", "consumer": consumer}
+            connection.execute(insert(RUN).values(**ran, **moments, **about))
+    found = simulate(client, alice).json()
+    assert (found["version"], found["load"].split()[0]) == (1, "40")
+    assert [each["centre"] for each in found["proposed"]] == ["north", "south"]
+    assert [each["jobs"] for each in found["current"]] == [20, 20]
+
+
+def test_simulations_run_one_at_a_time(client: TestClient, alice: Header) -> None:
+    with routes._simulating:
+        answer = simulate(client, alice)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from math import log
 
 from fallow.rules import Rules
+from fallow_matcher.ledger.standing import credit_line
 from fallow_matcher.simulation.workload import Job
 
 
@@ -30,8 +30,7 @@ class Books(Mapping[tuple[str, str], Account]):
     def __init__(self, rules: Rules) -> None:
         self.now_s = 0.0
         self._half_life_s = rules.half_life_s
-        # What comes in steadily adds up to rate x half-life / ln 2; the credit line is a share of rate x half-life.
-        self._credit = rules.credit_line * log(2)
+        self._share = rules.credit_line
         self._factor = rules.benchmark_factor
         self._accounts: dict[tuple[str, str], Account] = {}
 
@@ -65,7 +64,7 @@ class Books(Mapping[tuple[str, str], Account]):
         self._move(job, provider, used - rate * job.requested_s * 2 ** (-job.wall_s / self._half_life_s))
         giver = self[provider, job.resource_class]
         giver.contributed += used
-        giver.credit_line = self._credit * giver.contributed
+        giver.credit_line = credit_line(giver.contributed, self._share)
 
     def _move(self, job: Job, provider: str, value: float) -> None:
         for centre, amount in ((provider, value), (job.centre, -value)):
