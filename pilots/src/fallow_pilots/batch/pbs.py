@@ -6,8 +6,9 @@ commands run with UTC.
 
 from __future__ import annotations
 
-import getpass
 import logging
+import os
+import pwd
 import shlex
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -77,6 +78,7 @@ class PBS:
     def __init__(self, settings: Batch, prefix: str) -> None:
         self._settings = settings
         self._prefix = prefix
+        self._user = pwd.getpwuid(os.geteuid()).pw_name
 
     def script(self, job: BatchJob) -> str:
         """Text of the batch script."""
@@ -97,7 +99,7 @@ class PBS:
         return jobs + [job for name in forgotten[:ASKED_AT_ONCE] for job in self._remembered(name)]
 
     def _jobs(self) -> list[JobStatus]:
-        found = answers.parse_ids(run(["qselect", "-u", getpass.getuser()]))
+        found = answers.parse_ids(run(["qselect", "-u", self._user]))
         if not found:
             answers.check_server(run(["qstat", "-B", "-f", "-F", "json"]))
             return []
@@ -106,7 +108,7 @@ class PBS:
 
     def _remembered(self, name: str) -> list[JobStatus]:
         try:
-            found = answers.parse_ids(run(["qselect", "-x", "-u", getpass.getuser(), "-N", name]))
+            found = answers.parse_ids(run(["qselect", "-x", "-u", self._user, "-N", name]))
             if not found:
                 return []
             jobs = answers.parse_jobs(run(["qstat", "-x", "-f", "-F", "json", *found]))
