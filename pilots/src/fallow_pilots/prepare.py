@@ -56,6 +56,7 @@ def pilot_spec(policy: Policy, layout: Layout, pilot: str, lot: Lot, federation:
         memory_mb=shape.memory_mb,
         disk_mb=shape.disk_mb,
         gpus=shape.gpus,
+        whole_node="--exclusive" in policy.batch.options,
         walltime_s=lot.walltime_s,
         idle_exit_s=policy.pilot.idle_exit_s,
         drain_grace_s=policy.pilot.drain_grace_s,

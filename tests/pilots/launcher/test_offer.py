@@ -14,6 +14,7 @@ from fallow_pilots.batch.model import BatchSystem, Hole, Node, Spare
 from fallow_pilots.decision import decide
 from fallow_pilots.offer import offer_of
 from fallow_pilots.policy import Policy
+from fallow_pilots.prepare import pilot_spec
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.watch import Watch
 
@@ -94,3 +95,13 @@ def test_nobody_asks_for_holes_unless_the_policy_does(make_centre: Callable[...,
     scheduler = Scheduler(9999)
     Watch(centre.policy, cast(BatchSystem, scheduler), centre.store, Mock()).look()
     assert scheduler.asked == [None]
+
+
+@pytest.mark.parametrize(("options", "whole"), [((), False), (("--exclusive",), True)])
+def test_a_pilot_that_has_its_nodes_alone_offers_all_of_them(
+    make_centre: Callable[..., TestCentre], options: tuple[str, ...], whole: bool
+) -> None:
+    centre = make_centre(batch={"options": list(options)})
+    decision = decide(centre.policy, Spare((Node("n1", 4, 8000, 0, idle=True),)), [], NOW)
+    told = pilot_spec(centre.policy, centre.layout, "alder-1", decision.main.lot, centre.hub.federation())
+    assert told.whole_node is whole

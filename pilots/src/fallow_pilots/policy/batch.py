@@ -33,7 +33,8 @@ class Batch(Settings):
     requirements: Optional[Annotated[str, StringConstraints(pattern=r"^[ -~]{1,1000}$")]] = None
     """A ClassAd expression that a machine must fulfil, e.g. `HasScratch =?= true`; HTCondor only."""
     options: tuple[SbatchOption, ...] = ()
-    """Further options of `sbatch`, each `--name=value`, e.g. `--reservation=lent`; Slurm only."""
+    """Further options of `sbatch`, each `--name=value`, e.g. `--reservation=lent`; Slurm only. With `--exclusive` a pilot
+    offers all of its nodes: let the shapes say how large they are, for that is what caps count."""
 
     @model_validator(mode="after")
     def _system_knows_all(self) -> "Batch":
