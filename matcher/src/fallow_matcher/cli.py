@@ -72,10 +72,10 @@ def matcher(once: bool, settings_path: Path, out: Path) -> None:
     import threading
 
     from fallow_matcher.matching import daemon
-    from fallow_matcher.matching.cycle import Matcher
+    from fallow_matcher.matching.cycle import on_hub
 
     settings = hub_settings.read(settings_path)
-    acting = Matcher(settings, out.absolute() / "condor_config")
+    acting = on_hub(settings, out.absolute() / "condor_config")
     if once:
         with daemon.alone(settings.state_dir, wait=False):
             decision = acting.cycle()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from fallow.errors import FallowError
+from fallow.rules import Rules
 from fallow.rules.model import CPU
 from fallow_matcher import ledger
 from fallow_matcher.database import open_database
@@ -38,6 +39,47 @@ class Agreed:
     standings: Standings
 
 
+def on_hub(settings: HubSettings, config: Path) -> Matcher:
+    """The matcher of a hub.
+
+    Args:
+        settings: The hub's settings.
+        config: The hub's `condor_config`.
+    """
+    pool = Pool(settings, DAEMON_RIGHTS)
+    return Matcher(settings, pool, Negotiator(settings, pool, config), Schedd(settings, config))
+
+
+class Looks(Protocol):
+    """The pool as the matcher looks at it (`fallow_matcher.pool.Pool`)."""
+
+    def jobs(self, constraint: str, attributes: Sequence[str] = (), limit: int = -1) -> list[Any]:
+        """Ads of jobs in the queue."""
+
+    def slots(self, constraint: str, attributes: Sequence[str] = ()) -> list[Any]:
+        """Ads of slots."""
+
+
+class Orders(Protocol):
+    """HTCondor as it is told who comes first (`fallow_matcher.matching.negotiator.Negotiator`)."""
+
+    def factors(self) -> Mapping[str, float]:
+        """The factor of each submitter."""
+
+    def set_factors(self, factors: Mapping[str, float]) -> None:
+        """Set submitters' factors."""
+
+    def arrange(self, giving: Mapping[str, int], *, home_first: bool) -> bool:
+        """Say which centres give next and whether home comes first."""
+
+
+class Takes(Protocol):
+    """The queue as it is told which work types there are (`fallow_matcher.matching.schedd.Schedd`)."""
+
+    def take(self, rules: Rules) -> bool:
+        """Go by the work types of these rules."""
+
+
 class Matcher:
     """Decides who ranks where, and has HTCondor go by it.
 
@@ -46,16 +88,25 @@ class Matcher:
 
     Args:
         settings: The hub's settings.
-        config: The hub's `condor_config`.
+        pool: What it looks at.
+        negotiator: What it tells who comes first.
+        schedd: What it tells which work types there are.
         clock: Unix time.
     """
 
-    def __init__(self, settings: HubSettings, config: Path, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        settings: HubSettings,
+        pool: Looks,
+        negotiator: Orders,
+        schedd: Takes,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._settings = settings
         self._clock = clock
-        self._pool = Pool(settings, DAEMON_RIGHTS)
-        self._negotiator = Negotiator(settings, self._pool, config)
-        self._schedd = Schedd(settings, config)
+        self._pool = pool
+        self._negotiator = negotiator
+        self._schedd = schedd
         self._database: Engine | None = None
         self._agreed: Agreed | None = None
 

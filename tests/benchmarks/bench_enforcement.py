@@ -1,0 +1,180 @@
+"""Two ways to have HTCondor go by the policy, on a real pool of six slots: the negotiator, and direct attach.
+
+Direct attach (`STARTD_DIRECT_ATTACH_*`) is set up by hand here: pilots get a token with rights that Fallow gives to none,
+and the submitter that each slot is offered to is named from the matcher's last decision every two seconds.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from tests.integration.conftest import inside, published
+from tests.integration.matching.conftest import DECLARATION
+from tests.integration.matching.pool import HISTORY, PROVIDER, Pool
+
+from fallow.errors import NotAvailableError
+from fallow_testbed import hub, people
+from fallow_testbed.images import ensure_sif, testbed_layers
+from fallow_testbed.progress import Progress
+from fallow_testbed.testbed import Testbed
+from fallow_testbed.wait import wait_until
+
+NODE = f"{PROVIDER}-1"
+CONFIG = "/etc/fallow/condor/condor_config"
+WIDER = """
+SCHEDD.ALLOW_DAEMON = $(FALLOW_PILOTS), $(FALLOW_HUB)
+SCHEDD.ALLOW_ADVERTISE_STARTD = $(FALLOW_PILOTS), $(FALLOW_HUB)
+SCHEDD.ALLOW_WRITE = $(FALLOW_HUB), $(FALLOW_USERS), $(FALLOW_PILOTS), execute-side@matchsession
+SCHEDD.ALLOW_READ = $(FALLOW_HUB), $(FALLOW_USERS), $(FALLOW_PILOTS), execute-side@matchsession
+"""
+MINT = f"""
+import time
+from pathlib import Path
+from fallow_matcher.htcondor.idtokens import Mint
+now = int(time.time())
+rights = ("READ", "WRITE", "DAEMON", "ADVERTISE_STARTD", "ADVERTISE_MASTER")
+mint = Mint("fallow.test", Path("/var/lib/fallow/keys"))
+print(mint.mint("pilot-{PROVIDER}", "pilot-{PROVIDER}@fallow.test", rights, now=now, expires=now + 3600).token)
+"""
+EACH = """
+for folder in /scratch/fallow-*/"$1"; do
+  for file in "$folder"/$2; do printf '%s\\n' "$0" >"$file"; done
+done
+for process in $(pgrep -x condor_startd); do kill -HUP "$process"; done
+"""
+
+
+def on_pilots(pool: Pool, text: str, folder: str, name: str) -> None:
+    """Write a file of every pilot and have its startd read it."""
+    pool.bed.host(NODE).run(["sh", "-c", EACH, text, folder, name], check=False)
+
+
+@contextmanager
+def directly(pool: Pool) -> Iterator[None]:
+    """Direct attach in place of the negotiator; the submitter follows the matcher's decision."""
+    config = pool.hub.files / CONFIG.lstrip("/")
+    config.write_text(config.read_text() + WIDER)
+    pool.operator("condor_reconfig")
+    token = pool.hub.run(["/opt/fallow/bin/python", "-c", MINT], user=hub.ACCOUNT).stdout.strip()
+    on_pilots(pool, token, "tokens", "*")
+    pool.operator("condor_off", "-subsystem", "negotiator")
+    stop = threading.Event()
+    named = [""]
+
+    def name() -> None:
+        while not stop.wait(2):
+            waiting = {job.owner for job in pool.jobs(RUNS) if job.started is None}
+            places = sorted(pool.places().items(), key=lambda entry: (entry[0][0] != PROVIDER, entry[1]))
+            groups = [
+                centre
+                for (centre, _), _ in places
+                if any(owner.startswith(f"{centre}.") for owner in waiting)
+            ]
+            if not groups:
+                continue
+            user = next(owner for owner in sorted(waiting) if owner.startswith(f"{groups[0]}."))
+            submitter = f"{groups[0]}.analysis.{user.partition('.')[2]}@fallow.test"
+            if submitter != named[0]:
+                named[0] = submitter
+                attach = {
+                    "STARTD_DIRECT_ATTACH_SCHEDD_NAME": hub.QUEUE,
+                    "STARTD_DIRECT_ATTACH_INTERVAL": "1",
+                    "STARTD_DIRECT_ATTACH_SUBMITTER_NAME": submitter,
+                    "UPDATE_INTERVAL": "1",
+                }
+                lines = "\n".join(f"{key} = {value}" for key, value in attach.items())
+                on_pilots(pool, lines, "config.d", "50-attach")
+
+    thread = threading.Thread(target=name)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+RUNS = ["latency", "home", "strangers", "rider", "giver", "alone"]
+
+
+def timed(call: Callable[[], Any]) -> float:
+    """Seconds that a call takes."""
+    began = time.monotonic()
+    call()
+    return time.monotonic() - began
+
+
+def started(pool: Pool, run: str) -> bool:
+    return all(job.started for job in pool.jobs([run]))
+
+
+def figures(pool: Pool) -> dict[str, str]:
+    """What is measured of one way."""
+    found = {}
+    waits = []
+    for number in range(5):
+        pool.submit("alice", f"latency{number}", 1, seconds=0)
+        RUNS.append(f"latency{number}")
+        waits.append(timed(lambda: wait_until(lambda: started(pool, f"latency{number}"), "a start", 60)))  # noqa: B023
+        pool.ended(f"latency{number}")
+        time.sleep(1)
+    found["one job on a free slot of its own centre, submission to start, median"] = f"{median(waits):.1f} s"
+    for run, person in (("home", "alice"), ("strangers", "bob")):
+        pool.submit(person, run, 30, seconds=0)
+        jobs = pool.ended(run)
+        span = (jobs[-1].started or 0) - (jobs[0].started or 0)
+        found[f"30 jobs that do nothing, of {run}"] = f"{29 / max(1, span):.1f} jobs/s"
+    pool.submit("mona", "rider", 10)
+    pool.submit("bob", "giver", 10)
+    jobs = pool.ended("rider", "giver")
+    ahead = sum(job.owner.startswith("birch") for job in jobs[4:14])
+    found["of the 10 starts after the first 4, those of the centre that comes first"] = str(ahead)
+    for process in pool.matchers():
+        pool.hub.run(["kill", "-9", str(process)])
+    pool.submit("mona", "alone", 2)
+    try:
+        pool.ended("alone", deadline_s=30)
+        found["work of a centre that came while no matcher ran"] = "runs"
+    except NotAvailableError:
+        found["work of a centre that came while no matcher ran"] = "had not run after 30 s"
+    pool.start_matcher()
+    return found
+
+
+def main() -> None:
+    """Measure both ways on one testbed and print what was found."""
+    with tempfile.TemporaryDirectory() as scratch:
+        bed = Testbed(Path(scratch) / "enforcement")
+        bed.up(DECLARATION, testbed_layers(), Progress())
+        try:
+
+            def at(person: str, function: Callable[..., Any], *arguments: Any) -> Any:
+                return inside(
+                    bed.host("desk"), people.environment(bed.layout(), person), function, *arguments
+                )
+
+            packed = ensure_sif("analysis")
+            at("alice", published, packed.sif, f"sha256:{packed.sha256}")
+            pool = Pool(bed, f"sha256:{packed.sha256}", at)
+            pool.record(HISTORY)
+            pool.warm("warm")
+            ways = {"negotiator": figures(pool)}
+            with directly(pool):
+                ways["direct attach"] = figures(pool)
+        finally:
+            bed.down()
+    for way, found in ways.items():
+        print(f"{way}:")
+        for what, value in found.items():
+            print(f"  {what}: {value}")
+
+
+if __name__ == "__main__":
+    main()
