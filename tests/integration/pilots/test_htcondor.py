@@ -141,8 +141,11 @@ def test_a_job_outlives_preemption_by_the_centres_own_user_and_removal_by_its_ad
     assert elm.job("long")["centre"] == "elm"
 
 
-def test_withdrawing_frees_the_pool(elm: Elm) -> None:
+def test_withdrawing_drains_the_pilot_and_frees_the_pool(elm: Elm) -> None:
     until("a pilot", lambda: any(row["state"] == "running" for row in elm.pilots()))
-    assert "The capacity is free" in elm.fallow("withdraw", "--now")
+    pilot = elm.pilots()[0]["pilot"]
+    until("its place in the federation", lambda: "is in the pool" in elm.fallow("log", pilot))
+    assert "The capacity is free" in elm.fallow("withdraw", "--deadline", "120")
     assert [row for row in elm.queue() if row[0] == "pilot" and row[2] == 2] == []
+    assert f"{pilot}: draining" in elm.fallow("log", pilot), "HTCondor passes no signal for it"
     elm.fallow("resume")
