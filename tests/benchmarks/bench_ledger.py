@@ -2,8 +2,9 @@
 
 Usage: python tests/benchmarks/bench_ledger.py [--runs N] [--url URL]
 
-Writes history files as HTCondor 25.14's shadows do (a whole job ad of 5 kB for each run), has the ledger read them, and asks
-for balances and sums. Time to write the files does not count; `load` tells how busy the machine was with other work. Without --url a new SQLite file is used.
+Writes history files as HTCondor 25.14's shadows do (a whole job ad of 4 kB for each run), has the ledger read them, and asks
+for balances and sums. Time to write the files does not count; `load` tells how busy the machine was with other work.
+Without --url a new SQLite file is used.
 """
 
 from __future__ import annotations
