@@ -15,7 +15,7 @@ from tests.integration.pilots.sites import Site
 from tests.integration.pilots.work import Batch
 
 from fallow.queue.records import JobRecord, JobState
-from fallow_testbed import files, slurm
+from fallow_testbed import files
 from fallow_testbed.host import Host
 from fallow_testbed.wait import wait_until
 
@@ -47,7 +47,7 @@ def no_user_namespaces(node: Host) -> Iterator[None]:
     """Jobs run in a change of root, from which the kernel gives nobody a user namespace."""
     stop = ["sh", "-c", 'pid=$(pidof slurmd) && kill $pid && while [ -e "/proc/$pid" ]; do sleep 0.05; done']
     node.run(stop)
-    node.run(["mkdir", "/jail"])
+    node.run(["mkdir", "-p", "/jail"])
     node.run(["mount", "--rbind", "/", "/jail"])
     try:
         node.run(["chroot", "/jail", "slurmd"])
@@ -55,7 +55,7 @@ def no_user_namespaces(node: Host) -> Iterator[None]:
     finally:
         node.run(stop)
         node.run(["umount", "--lazy", "/jail"])
-        slurm.start_node(node)
+        node.run(["slurmd"])
 
 
 @contextmanager
