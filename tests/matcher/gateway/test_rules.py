@@ -194,6 +194,18 @@ def test_a_centre_that_left_counts_no_longer(configured: Any, tokens: Any, admin
     services.close()
 
 
+def test_votes_wait_for_a_database_that_is_full(client: TestClient, services: Services, admin: Admin) -> None:
+    with services.database.connect() as connection:  # the pool's one connection keeps the limit
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+    big = "# " + "x" * 60_000 + "\n" + FASTER
+    answer = propose(client, admin("north"), big)
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    with services.database.connect() as connection:
+        connection.exec_driver_sql("PRAGMA max_page_count = 1000000")
+    assert propose(client, admin("north"), big).json()["proposals"][0]["digest"] == digest_of(FASTER)
+
+
 def simulate(client: TestClient, header: Header, document: str = FASTER) -> Any:
     return client.post("/v1/rules/simulation", headers=header, json={"document": document})
 

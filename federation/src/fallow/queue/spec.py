@@ -51,7 +51,7 @@ class JobSpec(BaseModel):
     """Seconds after which the job is stopped."""
     gpus: int = Field(default=0, ge=0)
     work_type: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = None
-    """`urgent`, `production`, `analysis` or `test`; the hub decides where it is left out."""
+    """A work type of the rules in force, e.g. `production`; the rules decide where it is left out."""
     project: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]] = None
     """A project that the submitter is a member of, by the hub's settings; centres may take or refuse it."""
     image_source: tuple[

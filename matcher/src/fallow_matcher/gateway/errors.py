@@ -7,6 +7,7 @@ import logging
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from fallow.errors import FallowError, NotAvailableError
@@ -69,6 +70,12 @@ def install(app: FastAPI) -> None:
     async def _away(_: Request, error: NotAvailableError) -> JSONResponse:
         logger.warning("not available: %s", error.what)
         return answer(503, "temporarily_unavailable", error.what, 10)
+
+    @app.exception_handler(SQLAlchemyError)
+    async def _database(_: Request, error: SQLAlchemyError) -> JSONResponse:
+        # Locked for too long, full, or gone: what was asked has not been done, in no part.
+        logger.error("the database failed: %s", error)
+        return answer(503, "temporarily_unavailable", "The hub's database cannot be used now.", 30)
 
     @app.exception_handler(FallowError)
     async def _broken(_: Request, error: FallowError) -> JSONResponse:
