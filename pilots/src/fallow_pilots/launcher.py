@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Callable
@@ -17,6 +18,7 @@ from fallow_pilots.credentials import Credentials, Joining
 from fallow_pilots.decision import Decision, decide
 from fallow_pilots.halt import read_halt
 from fallow_pilots.layout import Layout
+from fallow_pilots.nodefindings import NodeCheck, node_file, read_node_check
 from fallow_pilots.offer import offer_of
 from fallow_pilots.policy import Policy
 from fallow_pilots.prepare import batch_job, pilot_spec
@@ -28,6 +30,8 @@ from fallow_pilots.watch import KEPT, Reported, View, Watch, utc_now
 log = logging.getLogger(__name__)
 
 CYCLE = "cycle"
+CHECKS_READ = 20
+"""Pilots whose node checks are read for an offer."""
 HOLE = timedelta(seconds=120)
 """How long a pilot for a hole may wait for the batch system to start it."""
 
@@ -147,7 +151,14 @@ class Launcher:
             self._clock(),
             interval_s=interval_s,
             halt=read_halt(self._store),
+            checks=self._node_checks(view.records),
         )
+
+    def _node_checks(self, records: Sequence[PilotRecord]) -> dict[str, NodeCheck]:
+        """What the newest running pilots found on their nodes; a few, since the files lie on a shared file system."""
+        running = [record.pilot for record in records if record.state is State.RUNNING][-CHECKS_READ:]
+        read = {pilot: read_node_check(node_file(self._layout.outcome(pilot))) for pilot in running}
+        return {pilot: found for pilot, found in read.items() if found is not None}
 
     def _show(self, offer: Offer) -> str | None:
         try:

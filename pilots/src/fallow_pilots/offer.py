@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from fallow.offers import Offer, OfferState
@@ -10,6 +10,7 @@ from fallow.offers import Shape as OfferedShape
 from fallow_pilots.conditions import conditions_of
 from fallow_pilots.decision import Decision
 from fallow_pilots.halt import Halt
+from fallow_pilots.nodefindings import NodeCheck, common_words
 from fallow_pilots.policy import Policy, Shape
 from fallow_pilots.record import PilotRecord, State
 
@@ -24,6 +25,7 @@ def offer_of(
     *,
     interval_s: float,
     halt: Halt | None,
+    checks: Mapping[str, NodeCheck] | None = None,
 ) -> Offer:
     """The centre's offer: what pilots hold now and what the policy would add in the present situation.
 
@@ -34,11 +36,13 @@ def offer_of(
         now: The launcher's clock, UTC.
         interval_s: Time to the next offer; this one stands for three times as long, 300 s at least.
         halt: Whether the centre is withdrawn or draining.
+        checks: What pilots found on their nodes, by pilot: a shape promises what all of its nodes have.
     """
+    found = checks or {}
     active = [record for record in own if record.active]
     return Offer(
         centre=policy.identity.centre,
-        shapes=[_shown(policy, decision, shape, active) for shape in policy.pilot.shapes],
+        shapes=[_shown(policy, decision, shape, active, found) for shape in policy.pilot.shapes],
         running_pilots=sum(record.state is State.RUNNING for record in active),
         starts=now,
         expires=now + timedelta(seconds=max(SHORTEST_S, 3 * interval_s)),
@@ -47,10 +51,16 @@ def offer_of(
     )
 
 
-def _shown(policy: Policy, decision: Decision, shape: Shape, active: Sequence[PilotRecord]) -> OfferedShape:
+def _shown(
+    policy: Policy,
+    decision: Decision,
+    shape: Shape,
+    active: Sequence[PilotRecord],
+    checks: Mapping[str, NodeCheck],
+) -> OfferedShape:
     """One shape as offered; each node of a pilot brings a slot. Pilots of a shape that is no more count as the main one."""
     sizes = {_size(other): other for other in reversed(policy.pilot.shapes)}
-    held = sum(sizes.get((record.cores, record.gpus), policy.pilot) is shape for record in active)
+    held = [record for record in active if sizes.get((record.cores, record.gpus), policy.pilot) is shape]
     launches = [launch for launch in decision.launches if launch.lot.shape is shape]
     longest_s = max((launch.lot.walltime_s for launch in launches), default=0) or policy.pilot.walltime_s
     return OfferedShape(
@@ -59,8 +69,9 @@ def _shown(policy: Policy, decision: Decision, shape: Shape, active: Sequence[Pi
         disk_mb=shape.disk_mb,
         gpus=shape.gpus,
         gpu_model=shape.gpu_model or "",
-        count=(held + sum(launch.room for launch in launches)) * shape.nodes,
+        count=(len(held) + sum(launch.room for launch in launches)) * shape.nodes,
         walltime_s=max(1, longest_s - policy.pilot.drain_grace_s),
+        capabilities=common_words(checks[record.pilot] for record in held if record.pilot in checks),
     )
 
 

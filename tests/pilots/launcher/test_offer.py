@@ -12,6 +12,7 @@ import pytest
 
 from fallow_pilots.batch.model import BatchSystem, Hole, Node, Spare
 from fallow_pilots.decision import decide
+from fallow_pilots.nodefindings import NodeCheck
 from fallow_pilots.offer import offer_of
 from fallow_pilots.policy import Policy
 from fallow_pilots.prepare import pilot_spec
@@ -43,6 +44,26 @@ def test_each_shape_is_offered_with_what_is_held_and_what_would_follow(
         (4, 0, "", 5),
     ]
     assert [shape.walltime_s for shape in offer.shapes] == [3570, 3570]
+
+
+def test_a_shape_promises_what_the_nodes_of_its_pilots_have(policy_of: Callable[..., Policy]) -> None:
+    def check(pilot: str, **attributes: bool | str) -> NodeCheck:
+        return NodeCheck(
+            pilot=pilot, node="n", checked=NOW, fit=True, findings=(), attributes=dict(attributes)
+        )
+
+    policy = policy_of(pilot={"other_shapes": [GPU]})
+    own = [
+        PilotRecord("alder-1", State.RUNNING, 4, 0, 3600, NOW, node="x", started=NOW),
+        PilotRecord("alder-2", State.RUNNING, 4, 0, 3600, NOW, node="y", started=NOW),
+    ]
+    checks = {
+        "alder-1": check("alder-1", FallowHasFuse=True, FallowProcessor="x86-64-v3"),
+        "alder-2": check("alder-2", FallowHasFuse=True),
+    }
+    decision = decide(policy, Spare(()), own, NOW)
+    offer = offer_of(policy, decision, own, NOW, interval_s=60, halt=None, checks=checks)
+    assert [shape.capabilities for shape in offer.shapes] == [[], ["fuse"]]
 
 
 def test_a_pilot_of_several_nodes_offers_a_slot_on_each(policy_of: Callable[..., Policy]) -> None:
