@@ -206,3 +206,32 @@ def ran(image: str, directory: Path) -> JobState:
         return queue.status(run)["one"].state
     finally:
         queue.remove(run=run)
+
+
+@pytest.mark.usefixtures("agreed")
+def test_a_history_that_was_changed_in_the_database_is_found_by_all(rules: Command, hub_host: Host) -> None:
+    def change(old: str, new: str) -> None:
+        code = (
+            "import sqlite3; database = sqlite3.connect('/var/lib/fallow/fallow.sqlite', timeout=30);"
+            f"database.execute('UPDATE rules_entry SET body = replace(body, ?, ?) WHERE seq = 2', ({old!r}, {new!r}));"
+            "database.commit()"
+        )
+        hub_host.run(["python3", "-c", code], user=hub.ACCOUNT)
+
+    def noticed() -> bool:
+        log = (hub_host.files / "var/log/fallow/matcher.log").read_text()
+        return "going on with the rules" in log and "Entry 2 of the history" in log
+
+    change("admin-alder", "admin-birch")
+    try:
+        done = rules("bob", "history", "--verify")
+        assert (
+            done.returncode,
+            "Entry 2 of the history of the rules is not what was written" in done.stderr,
+        ) == (1, True)
+        done = rules("admin-cedar", "approve", digest_of(AGREED))
+        assert (done.returncode, "Entry 2 of the history" in done.stderr) == (3, True)
+        wait_until(noticed, "The matcher's refusal", 60)
+    finally:
+        change("admin-birch", "admin-alder")
+    assert rules("bob", "history", "--verify").returncode == 0
