@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,7 +13,6 @@ from fallow.offers import Condition, Offer, OfferState, Shape
 from fallow_matcher.capacity.change import change
 from fallow_matcher.capacity.offers import OfferStore
 from fallow_matcher.capacity.refusal import refusal
-from fallow_matcher.database import open_database
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 SHAPE = Shape(cores=4, memory_mb=8000, disk_mb=0, count=2)
@@ -25,13 +22,6 @@ def offer(centre: str = "north", *, life: timedelta = timedelta(minutes=5), **mo
     return Offer.model_validate(
         {"centre": centre, "shapes": [SHAPE], "starts": NOW, "expires": NOW + life, **more}
     )
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path}/fallow.sqlite")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

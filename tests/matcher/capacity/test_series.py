@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +15,6 @@ from fallow.offers import Offer, OfferState, Shape
 from fallow_matcher.capacity import series
 from fallow_matcher.capacity.sample import sample
 from fallow_matcher.capacity.tables import MEASURES, POINT
-from fallow_matcher.database import open_database
 from fallow_matcher.gateway.services import Services
 
 NOW = 1_795_219_200.0
@@ -26,13 +23,6 @@ DAY_S = 86_400
 
 def values(**given: float) -> dict[str, float]:
     return {**dict.fromkeys(MEASURES, 0.0), **given}
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Engine]:
-    engine = open_database(f"sqlite:///{tmp_path}/fallow.sqlite")
-    yield engine
-    engine.dispose()
 
 
 def rows(database: Engine) -> int:
