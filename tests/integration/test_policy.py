@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import secrets
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -138,3 +140,113 @@ def test_everything_at_the_centre_and_on_a_node_is_fit(alder: Site) -> None:
     assert [finding for finding in findings if not finding["fit"]] == []
     assert {"policy", "host", "batch system", "WLCG token", "hub"} <= {one["check"] for one in findings}
     assert any(one["check"].startswith("node alder-") and "isolation" in one["check"] for one in findings)
+
+
+REGISTRY = """
+import ssl, sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
+held = "/v2/tools/analysis/blobs/" + sys.argv[1]
+class Handler(BaseHTTPRequestHandler):
+    def do_HEAD(self):
+        self.send_response(200 if self.path == held else 404)
+        self.end_headers()
+server = HTTPServer(("hub", 8555), Handler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(sys.argv[2] + "/tls.pem", sys.argv[2] + "/tls-key.pem")
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+TOOLS = "oras://hub:8555/tools/"
+
+
+@pytest.fixture
+def registry(bed: Testbed, image: str) -> Iterator[str]:
+    """A repository of a registry at the hub that holds the image, and nothing else."""
+    argv = ["python3", "-c", REGISTRY, image, hub.TLS]
+    server = bed.host("hub").spawn(argv, user=hub.ACCOUNT, log="/var/log/fallow/registry.log")
+    yield f"{TOOLS}analysis"
+    os.killpg(server.pid, signal.SIGTERM)
+    server.wait(20)
+
+
+def test_an_image_is_taken_from_a_registry_that_holds_it_and_a_lie_about_one_is_found_out(
+    alder: Site, at: Callable[..., Any], image: str, run: str, registry: str
+) -> None:
+    strict = alder.policy.read_text()
+    lenient = strict.partition("[conditions]")[0].replace(
+        "[assume]\n", '[assume]\nregistry_ca_file = "/home/pilot/ca.pem"\n'
+    )
+    replace_policy(alder, f'{lenient}[conditions]\nimages = ["{TOOLS}"]\n')
+    try:
+        fits = {"argv": ("true",), "centre": "alder", "image": image, "image_source": (registry,)}
+        jobs = {
+            "silent": {**fits, "image_source": ()},
+            "elsewhere": {**fits, "image_source": ("oras://hub:8555/others/analysis",)},
+            "liar": {**fits, "image": OTHER},
+            "honest": fits,
+        }
+        at("alice", submitted, run, [{**job, "key": name, "name": name} for name, job in jobs.items()])
+        wait_until(
+            lambda: all(
+                at("alice", status_of, run)[name].state is JobState.FINISHED for name in ("liar", "honest")
+            ),
+            "the end of the jobs that say where their images lie",
+            150,
+            pause_s=0.5,
+        )
+        found = at("alice", status_of, run)
+        assert {name: job.exit_code for name, job in found.items()} == {
+            "silent": None,
+            "elsewhere": None,
+            "liar": 126,
+            "honest": 0,
+        }
+        assert found["silent"].starts == found["elsewhere"].starts == 0
+    finally:
+        replace_policy(alder, strict)
+
+
+def test_a_node_gets_the_largest_shape_that_fits_it(alder: Site) -> None:
+    strict = alder.policy.read_text()
+    larger = "[[pilot.other_shapes]]\ncores = 4\nmemory_mb = 4096\n[limits]"
+    replace_policy(alder, strict.replace("[limits]", larger))
+    try:
+        alder.wait_for_pilots(2)
+        running = alder.pilots(state="running")
+        assert {pilot["cores"] for pilot in running} == {4}
+        assert len({pilot["node"] for pilot in running}) == len(running) == 2
+        shapes = json.loads(alder.fallow("offer", "--json").stdout)["offer"]["shapes"]
+        assert [(shape["cores"], shape["count"]) for shape in shapes] == [(4, 2), (2, 0)]
+    finally:
+        replace_policy(alder, strict)
+
+
+@pytest.mark.parametrize(
+    ("clause", "text"),
+    [
+        ("limits.max_pilots", "[limits]\nmax_pilots = 0\n"),
+        ("limits.max_nodes", "[limits]\nmax_pilots = 9\nmax_nodes = 0\n"),
+        ("limits.max_cores", "[limits]\nmax_pilots = 9\nmax_cores = 0\n"),
+        ("limits.share_of_idle", "[limits]\nmax_pilots = 9\nshare_of_idle = 0.0\n"),
+        ("limits.core_hours_per_day", "[limits]\nmax_pilots = 9\ncore_hours_per_day = 0\n"),
+        ("when.windows", '[limits]\nmax_pilots = 9\n[[when.windows]]\ndays = ["{other_day}"]\n'),
+        ("when.only_backfill", "[limits]\nmax_pilots = 9\n[when]\nonly_backfill = true\n"),
+    ],
+    ids=lambda value: value if "\n" not in value else "",
+)
+def test_the_clause_that_limits_an_offer_is_named_for_the_real_batch_system(
+    alder: Site, clause: str, text: str
+) -> None:
+    today = alder.login.run(["date", "-u", "+%u"]).stdout.strip()
+    other_day = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")[(int(today) + 2) % 7]
+    head = alder.policy.read_text().partition("[limits]")[0].replace("/home/pilot/state", "/home/pilot/other")
+    beside = alder.policy.with_name("other.toml")
+    beside.write_text(head + text.format(other_day=other_day))
+    try:
+        said = alder.fallow("offer", "--json", "--policy", "/home/pilot/other.toml").stdout
+    finally:
+        beside.unlink()
+    allowed = {cap["clause"]: cap["allows"] for cap in json.loads(said)["caps"]}
+    assert clause in allowed
+    if clause != "when.only_backfill":
+        assert allowed[clause] == 0
