@@ -13,7 +13,7 @@ from fallow_pilots.spec import PilotSpec
 
 log = logging.getLogger(__name__)
 
-EVERY_S = 30.0
+EVERY_S = 10.0
 
 
 class Deadline:
