@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import resource
 from dataclasses import replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
 from fallow.errors import FallowError, NotAvailableError, RefusedError
@@ -28,6 +29,10 @@ class Fence:
 
     def __init__(self) -> None:
         _PROCESSES.set_forkserver_preload(["__main__", "fallow_matcher.explain.fence_inside"])
+
+    def start(self) -> None:
+        """Begin to load what is needed, so that the first explanation does not wait for it."""
+        forkserver.ensure_running()
 
     def explain(self, situation: Situation) -> Explanation:
         """The explanation of a situation.

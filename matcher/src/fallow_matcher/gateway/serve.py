@@ -54,6 +54,7 @@ def serve(settings: HubSettings) -> None:
     renewal.start()
     sampler = Sampler(services.pool, services.offers, services.database, settings.capacity_sample_s)
     sampler.start()
+    services.fence.start()
     try:
         uvicorn.Server(config).run()
     finally:
