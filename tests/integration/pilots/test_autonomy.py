@@ -15,19 +15,19 @@ from fallow_testbed.wait import wait_until
 
 Operator = Callable[..., CompletedProcess[str]]
 
+AD = "echo 'TotalCpus = 1' | condor_update_machine_ad -name \"$0\" /dev/stdin"
 COMMANDS = {
-    "end it": ("condor_off", "-fast", "-name", "{pilot}"),
-    "end its startd": ("condor_off", "-fast", "-daemon", "startd", "-name", "{pilot}"),
-    "restart it": ("condor_restart", "-fast", "-name", "{pilot}"),
+    "end it": ("condor_off", "-fast", "-name", "{master}"),
+    "end its startd": ("condor_off", "-fast", "-daemon", "startd", "-name", "{master}"),
+    "restart it": ("condor_restart", "-fast", "-name", "{master}"),
     "drain it": ("condor_drain", "{slot}"),
     "vacate it": ("condor_vacate", "-fast", "{slot}"),
-    "make it read its settings again": ("condor_reconfig", "-name", "{pilot}"),
-    "resize it": ("condor_config_val", "-name", "{pilot}", "-startd", "-rset", "NUM_CPUS = 1"),
-    "resize it for good": ("condor_config_val", "-name", "{pilot}", "-startd", "-set", "NUM_CPUS = 1"),
-    "change its slot": ("condor_update_machine_ad", "-name", "{slot}", "/dev/stdin"),
-    "take over its claims": ("condor_now", "--name", "{slot}", "1.0", "2.0"),
+    "make it read its settings again": ("condor_reconfig", "-name", "{master}"),
+    "resize it": ("condor_config_val", "-name", "{slot}", "-startd", "-rset", "NUM_CPUS = 1"),
+    "resize it for good": ("condor_config_val", "-name", "{slot}", "-startd", "-set", "NUM_CPUS = 1"),
+    "change its slot": ("sh", "-c", AD, "{slot}"),
 }
-"""What a hub's operator who has every key of the hub might try."""
+"""What the hub's own account, which has every key of the hub, might try."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,8 @@ def pilot(alder: Site, operator: Operator) -> dict[str, str]:
     wait_until(lambda: bool(set(rows) & set(listed())), "a pilot of alder in the pool", 60, pause_s=0.5)
     slots = listed()
     name = sorted(set(rows) & set(slots))[0]
-    return {"pilot": name, "slot": slots[name], "job": rows[name]["native_id"]}
+    master = f"{name}@{rows[name]['node']}"
+    return {"pilot": name, "master": master, "slot": slots[name], "job": rows[name]["native_id"]}
 
 
 def seen_by_hub(operator: Operator, pilot: str) -> list[str]:
@@ -63,14 +64,12 @@ def seen_by_hub(operator: Operator, pilot: str) -> list[str]:
 
 
 @pytest.mark.parametrize("what", COMMANDS)
-def test_the_hub_with_all_its_keys_cannot(
-    alder: Site, operator: Operator, pilot: dict[str, str], what: str
-) -> None:
+def test_the_hub_itself_cannot(alder: Site, operator: Operator, pilot: dict[str, str], what: str) -> None:
     before = seen_by_hub(operator, pilot["pilot"])
     argv = [word.format(**pilot) for word in COMMANDS[what]]
     done = operator(*argv, check=False)
     said = done.stdout + done.stderr
-    assert done.returncode != 0 or "Can't" in said or "denied" in said.lower() or "fail" in said.lower(), said
+    assert re.search(r"Failed to authenticate|DENIED|failed|Can't send", said), said
     assert pilot["job"] in alder.batch_jobs()
     assert seen_by_hub(operator, pilot["pilot"]) == before
 
