@@ -47,7 +47,9 @@ def test_the_guard_finds_a_route_with_two_policies() -> None:
     assert routes_without_policy(app) == ["/two"]
 
 
-@pytest.mark.parametrize("path", ["/healthz", "/openapi.json", "/v1/federation", "/v1/offers"])
+@pytest.mark.parametrize(
+    "path", ["/healthz", "/openapi.json", "/v1/federation", "/v1/offers", "/v1/capacity/history"]
+)
 def test_anybody_may_read_what_is_public(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 200
 
@@ -57,6 +59,7 @@ def test_anybody_may_read_what_is_public(client: TestClient, path: str) -> None:
     [
         ("POST", "/v1/storage"),
         ("PUT", "/v1/offers/north"),
+        ("GET", "/v1/jobs/1.0/explain"),
         ("GET", f"/v1/images/{DIGEST}"),
         ("PUT", f"/v1/images/{DIGEST}"),
         ("GET", "/v1/rules"),
