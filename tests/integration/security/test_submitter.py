@@ -265,6 +265,11 @@ def test_nobody_touches_anothers_job(
 
 EDITS = {
     "Owner": '"birch.bob"',
+    "GlobalJobId": '"queue@hub#1.0#1"',
+    "NumJobMatches": "-5",
+    "JobCurrentStartDate": "1",
+    "MachineAttrFallowCentre0": '"alder"',
+    "MachineAttrCpus0": "64",
     "FallowUserCentre": '"birch"',
     "AcctGroup": '"birch.analysis"',
     "AccountingGroup": '"birch.analysis.bob"',

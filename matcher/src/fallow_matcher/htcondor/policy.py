@@ -41,6 +41,13 @@ FROZEN = (
 """Attributes that are checked at submission and must stay as they were."""
 
 
+MEASURED = (
+    "NumJobMatches", "NumShadowStarts", "JobCurrentStartDate", "MachineAttrFallowCentre0", "MachineAttrFallowPilot0",
+    "MachineAttrCpus0", "MachineAttrGPUs0", "MachineAttrGPUs_DeviceName0",
+)  # fmt: skip
+"""What the schedd itself writes of each run; the ledger believes it, so it is nobody's to claim or to change."""
+
+
 @dataclass(frozen=True)
 class Requirement:
     """One submit requirement: a ClassAd expression that must be true, and the sentence for when it is not."""
@@ -196,7 +203,7 @@ def _transforms() -> str:
 
 def _stamps() -> list[str]:
     return [
-        "DELETE FallowUserCentre",
+        *(f"DELETE {name}" for name in ("FallowUserCentre", *MEASURED)),
         "SET NiceUser false",
         "SET JobNotification 0",
         "DELETE NotifyUser",
@@ -226,6 +233,6 @@ def render(projects: Mapping[str, Sequence[str]] | None = None, restricted: Sequ
             f"SUBMIT_REQUIREMENT_{rule.name} = {rule.expression}",
             f'SUBMIT_REQUIREMENT_{rule.name}_REASON = "{rule.reason}"',
         ]
-    lines.append("PROTECTED_JOB_ATTRS = " + " ".join(AGE))
+    lines.append("PROTECTED_JOB_ATTRS = " + " ".join((*AGE, "GlobalJobId", *MEASURED)))
     lines.append("IMMUTABLE_JOB_ATTRS = " + " ".join((*STAMPED, *FORBIDDEN, *FROZEN)))
     return "\n".join(lines)
