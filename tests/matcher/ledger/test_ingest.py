@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -165,6 +166,15 @@ def test_a_kill_at_any_step_loses_and_doubles_nothing(
     hub.look(job_ad(4))
     assert outcomes(hub) == ["done", "evicted", "done", "running"]
     assert hub.balance("north") == pytest.approx(-400 - 1200, rel=0.01)
+
+
+def test_two_matchers_that_look_at_once_double_nothing(hub: Hub) -> None:
+    hub.write(*(epoch_ad(number) for number in range(1, 300)))
+    with ThreadPoolExecutor(2) as pool:
+        looks = [pool.submit(hub.look) for _ in range(2)]
+        seen = [look.result() for look in looks]
+    assert sum(each.ended for each in seen) == len(hub.runs()) == 299
+    assert hub.balance("north") == pytest.approx(-299 * 200, rel=0.01)
 
 
 def test_a_value_keeps_the_factor_that_it_was_charged_by(hub: Hub, rules: Callable[..., Rules]) -> None:
