@@ -58,6 +58,8 @@ class Job:
     owner: str
     key: str
     submitted: float
+    matched: float | None
+    """When it was matched to the slot that it ran on, or started on a slot that its owner held already."""
     started: float | None
     slot: str
     done: bool
@@ -89,9 +91,7 @@ class Pool:
     def jobs(self, runs: Sequence[str]) -> list[Job]:
         """The jobs of some runs."""
         wanted = " || ".join(f'FallowRun == "{run}"' for run in runs)
-        attributes = (
-            "ClusterId,ProcId,Owner,FallowKey,QDate,JobCurrentStartDate,RemoteHost,LastRemoteHost,JobStatus"
-        )
+        attributes = "ClusterId,ProcId,Owner,FallowKey,QDate,LastMatchTime,JobCurrentStartDate,RemoteHost,LastRemoteHost,JobStatus"
         text = self.operator(
             "condor_q", "-name", hub.QUEUE, "-all", "-json", "-attributes", attributes, "-constraint", wanted
         )
@@ -101,6 +101,7 @@ class Pool:
                 owner=ad["Owner"],
                 key=ad["FallowKey"],
                 submitted=ad["QDate"],
+                matched=ad.get("LastMatchTime") or ad.get("JobCurrentStartDate"),
                 started=ad.get("JobCurrentStartDate"),
                 slot=ad.get("RemoteHost") or ad.get("LastRemoteHost") or "",
                 done=ad["JobStatus"] == 4,
@@ -109,7 +110,7 @@ class Pool:
         ]
 
     def ended(self, *runs: str, deadline_s: float = 150) -> list[Job]:
-        """The jobs of some runs once all have ended, by their start; removed from the queue."""
+        """The jobs of some runs once all have ended, by their match; removed from the queue."""
         found: list[Job] = []
 
         def all_done() -> bool:
@@ -129,7 +130,7 @@ class Pool:
                     f'FallowRun == "{run}"',
                     check=False,
                 )
-        return sorted(found, key=lambda job: (job.started or 0, job.id))
+        return sorted(found, key=lambda job: (job.matched or 0, job.started or 0))
 
     def decision(self) -> Mapping[str, Any]:
         """The matcher's last decision."""
