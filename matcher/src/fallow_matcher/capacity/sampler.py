@@ -58,9 +58,9 @@ class Sampler:
             logger.warning("capacity was not recorded: %s", error)
 
     def close(self) -> None:
-        """End the thread."""
+        """End the thread; one that still waits for the pool's answer is left behind, and ends with the process."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(timeout=5)
 
     def _run(self) -> None:
         self.look()
