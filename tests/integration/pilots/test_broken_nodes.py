@@ -128,48 +128,35 @@ def observe(
     def cycled() -> datetime:
         return datetime.fromisoformat(json.loads(site.fallow("status", "--json").stdout)["last_cycle"])
 
+    def gone() -> None:
+        def ended() -> bool:
+            return any(
+                row["node"] == node.name and row["state"] == "ended" and row["code"] == BROKEN
+                for row in new()
+            )
+
+        wait_until(ended, f"the end of a pilot on {node.name}", 240, pause_s=0.5)
+
     with breaks(node), drained(site, others):
         site.fallow("resume")
         wait_until(lambda: bool(new()), f"a pilot of {site.name}", 180, pause_s=0.5)
         # It is found out whether others follow: not for an hour.
         with site.with_policy(wait_s=3600):
-            return _watch(site, node, new, cycled, lambda: _work(site, submit, spoil))
-
-
-def _work(site: Site, submit: Callable[..., Batch], spoil: int) -> Batch:
-    """Jobs for the centre: `spoil` of them fail, then comes one that would not."""
-    if spoil:
-        submit({f"fails-{number}": ("false",) for number in range(spoil)}, centre=site.name)
-    return submit({"job": ("true",)}, centre=site.name)
-
-
-def _watch(
-    site: Site,
-    node: Host,
-    new: Callable[[], list[dict[str, Any]]],
-    cycled: Callable[[], datetime],
-    work: Callable[[], Batch],
-) -> Seen:
-    def on_node() -> list[dict[str, Any]]:
-        return [row for row in new() if row["node"] == node.name]
-
-    batch = work()
-    wait_until(
-        lambda: any(row["state"] == "ended" and row["code"] == BROKEN for row in on_node()),
-        f"the end of a pilot on {node.name}",
-        240,
-        pause_s=0.5,
-    )
-    started, ended = len(new()), cycled()
-    wait_until(lambda: cycled() > ended + LOOKED, "some more looks of the launcher", 90, pause_s=0.5)
-    status = json.loads(site.fallow("status", "--json").stdout)
-    limit = status["limited_by"], status["because"]
-    return Seen(new(), node.name, started, batch.records()["job"], limit)
+            if spoil:
+                submit({f"fails-{number}": ("false",) for number in range(spoil)}, centre=site.name)
+                gone()
+            batch = submit({"job": ("true",)}, centre=site.name)
+            gone()
+            started, ended = len(new()), cycled()
+            wait_until(lambda: cycled() > ended + LOOKED, "more looks of the launcher", 90, pause_s=0.5)
+            status = json.loads(site.fallow("status", "--json").stdout)
+            limit = status["limited_by"], status["because"]
+            return Seen(new(), node.name, started, batch.records()["job"], limit)
 
 
 @pytest.fixture(scope="module")
 def seen(site: Callable[[str], Site], submit: Callable[..., Batch]) -> dict[str, Seen]:
-    """Three centres with a broken node each, side by side; then one on which job after job fails."""
+    """Three centres with a broken node each, side by side."""
     places = {
         "full disk": (site("alder"), full_disk),
         "no user namespaces": (site("birch"), no_user_namespaces),
@@ -179,18 +166,21 @@ def seen(site: Callable[[str], Site], submit: Callable[..., Batch]) -> dict[str,
         running = {
             name: pool.submit(observe, place, breaks, submit) for name, (place, breaks) in places.items()
         }
-        found = {name: task.result() for name, task in running.items()}
-    cedar, _ = places["clock skew"]
+        return {name: task.result() for name, task in running.items()}
+
+
+@pytest.fixture(scope="module")
+def spoilt(site: Callable[[str], Site], submit: Callable[..., Batch]) -> Seen:
+    """A node on which job after job fails."""
+    cedar = site("cedar")
     cedar.wait_for_pilots()
-    found["failing payloads"] = observe(cedar, failing_payloads, submit, spoil=10)
-    return found
+    return observe(cedar, failing_payloads, submit, spoil=10)
 
 
 REASONS = {
     "full disk": "disk",
     "no user namespaces": "namespace",
     "clock skew": "clock",
-    "failing payloads": "10 jobs failed",
 }
 
 
@@ -213,6 +203,14 @@ def test_it_does_not_cause_relaunching(seen: dict[str, Seen], how: str) -> None:
     one = seen[how]
     assert len(one.pilots) == one.started
     assert one.limit[0] == "backoff", one.limit
+
+
+def test_a_pilot_in_which_job_after_job_fails_leaves_and_is_not_replaced(spoilt: Seen) -> None:
+    (pilot,) = spoilt.pilots
+    assert (pilot["code"], pilot["state"]) == (BROKEN, "ended")
+    assert "The last 10 jobs failed" in pilot["reason"]
+    assert (spoilt.job.state, spoilt.job.starts) == (JobState.WAITING, 0)
+    assert spoilt.limit[0] == "backoff"
 
 
 def test_centres_give_again_once_the_node_is_mended(
