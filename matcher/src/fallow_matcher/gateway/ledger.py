@@ -21,7 +21,6 @@ from fallow.ledger.messages import (
     Usage,
 )
 from fallow.offers import CentreName
-from fallow.reports import PilotName
 from fallow.tokens import TokenError, authorise
 from fallow_matcher.gateway.access import Access, Caller, Launcher, Policy, User
 from fallow_matcher.gateway.errors import GatewayError
@@ -99,10 +98,9 @@ def get_lines(
     since: Since = 0,
     until: Until = _LATEST,
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
-    pilot: PilotName | None = None,
 ) -> Lines:
     """The runs in which the caller's centre gave or used, a page at a time, oldest entry first."""
-    found = query.lines(hub.database, caller.centre, since, until, after=after, limit=LINES + 1, pilot=pilot)
+    found = query.lines(hub.database, caller.centre, since, until, after=after, limit=LINES + 1)
     return Lines(centre=caller.centre, lines=found[:LINES], more=len(found) > LINES)
 
 

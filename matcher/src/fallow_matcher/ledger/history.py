@@ -11,11 +11,10 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
 from fallow_matcher.ledger.ads import complete
 from fallow_matcher.ledger.tables import POSITION
@@ -126,12 +125,5 @@ def _offset(connection: Connection, history: str, about: os.stat_result, head: s
     return int(row.offset) if row is not None and same else 0
 
 
-def _here(history: str, device: int, inode: int):  # type: ignore[no-untyped-def]
-    return (POSITION.c.history == history) & (POSITION.c.device == device) & (POSITION.c.inode == inode)
-
-
-def unread(connection: Connection, spool: Path) -> Iterator[Path]:
-    """The files that hold whole records which have not been read."""
-    for history, path in files(spool):
-        if next_piece(connection, history, path) is not None:
-            yield path
+def _here(history: str, device: int, inode: int) -> ColumnElement[bool]:
+    return and_(POSITION.c.history == history, POSITION.c.device == device, POSITION.c.inode == inode)

@@ -67,7 +67,6 @@ def lines(
     *,
     after: int = 0,
     limit: int = 1000,
-    pilot: str | None = None,
 ) -> list[Line]:
     """The lines of one centre, as provider or consumer, that ended from `since` up to `until` or have not ended."""
     wanted = [
@@ -75,7 +74,6 @@ def lines(
         or_(RUN.c.ended.is_(None), (RUN.c.ended >= since) & (RUN.c.ended < until)),
         RUN.c.id > after,
     ]
-    wanted += [RUN.c.pilot == pilot] if pilot else []
     with reading(engine) as connection:
         rows = connection.execute(select(RUN).where(*wanted).order_by(RUN.c.id).limit(limit)).all()
     return [line(row) for row in rows]
