@@ -4,9 +4,19 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import classad2
 import pytest
 
-from fallow_pilots.node.condor import Node, Programs, literal, overrides, render, settings, start_expression
+from fallow_pilots.node.condor import (
+    HOME_FIRST,
+    Node,
+    Programs,
+    literal,
+    overrides,
+    render,
+    settings,
+    start_expression,
+)
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.spec import PilotSpec
 
@@ -148,3 +158,26 @@ def test_text_that_could_become_configuration_is_refused(value: str) -> None:
 
 def test_a_value_expands_no_macro() -> None:
     assert render({"X": literal("$(SEC_PASSWORD_FILE)")}) == 'X = "$(DOLLAR)(SEC_PASSWORD_FILE)"\n'
+
+
+def test_strangers_are_refused_only_while_the_negotiator_serves_home_work() -> None:
+    expression = classad2.ExprTree(HOME_FIRST)
+    slot = classad2.ClassAd({"FallowCentre": "north"})
+
+    def admits(**job: object) -> bool:
+        return expression.eval(slot, classad2.ClassAd(job)) is True
+
+    assert admits(FallowUserCentre="north", SubmitterAutoregroup=False)
+    assert not admits(FallowUserCentre="south", SubmitterAutoregroup=False)
+    assert admits(FallowUserCentre="south", SubmitterAutoregroup=True)
+    assert admits(FallowUserCentre="south")
+
+
+@pytest.mark.parametrize(
+    ("holder", "worklife_s"),
+    [("north.alice@fallow.test", 30), ("south.bob@fallow.test", 0), ("northern.eve@x", 0)],
+)
+def test_a_strangers_claim_ends_with_its_job(values: dict[str, str], holder: str, worklife_s: int) -> None:
+    slot = classad2.ClassAd({"FallowCentre": "north", "RemoteOwner": holder})
+
+    assert classad2.ExprTree(values["CLAIM_WORKLIFE"]).eval(slot) == worklife_s
