@@ -92,7 +92,7 @@ def test_ten_launchers_started_at_once_act_as_one(alder: Site) -> None:
     assert planned
     assert int(planned[1]) > 0
     argv = ["fallow", "-v", "pilot", "run", "--policy", testbed_centre.POLICY, "--interval-s", "600"]
-    log = "/var/log/fallow/launchers.log"
+    log = f"/var/log/fallow/launchers-{len(before)}.log"
     launchers = [alder.login.spawn(argv, user=testbed_centre.ACCOUNT, log=log) for _ in range(10)]
     wait_until(
         lambda: sum(one.poll() is not None for one in launchers) == 9, "the end of nine launchers", 180

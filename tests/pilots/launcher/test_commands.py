@@ -78,6 +78,12 @@ def test_a_dry_run_shows_the_command_and_starts_nothing(fallow: Fallow, slurm: F
     assert len(slurm.jobs) == 3
 
 
+def test_what_would_happen_is_known_before_the_first_pilot(fallow: Fallow, slurm: FakeSlurm) -> None:
+    assert "3 pilots would start; limited by spare capacity" in fallow("run --dry-run").output
+    assert json.loads(fallow("offer --json").output)["now"]["clause"] == "spare capacity"
+    assert slurm.jobs == {}
+
+
 def test_a_second_launcher_is_refused_and_cron_does_not_mind(fallow: Fallow, policy_file: Path) -> None:
     fallow("status")
     with only_one(Centre(policy_file).layout.lock):

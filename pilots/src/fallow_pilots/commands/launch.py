@@ -50,7 +50,7 @@ def _cycle(centre: Centre, interval_s: float) -> None:
 
 def _dry_run(centre: Centre) -> None:
     launcher, now = centre.launcher, utc_now()
-    decision = launcher.decide(launcher.look(), centre.credentials.remembered())
+    decision = launcher.decide(launcher.look(), centre.credentials.refresh(now))
     click.echo(f"{decision.launch} pilots would start; limited by {decision.clause}: {decision.reason}")
     for launch in [one for one in decision.launches if one.count] or [decision.main]:
         job = launcher.job(f"{centre.policy.identity.centre}-N", launch.lot, decision.closes)

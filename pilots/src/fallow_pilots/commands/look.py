@@ -58,7 +58,7 @@ def offer(policy_file: Path | None, as_json: bool) -> None:
     """Say what would be offered now, and which clause of the policy limits it."""
     centre = open_centre(policy_file)
     view = centre.launcher.look()
-    decision = centre.launcher.decide(view, centre.credentials.remembered(view.trouble))
+    decision = centre.launcher.decide(view, centre.credentials.refresh(utc_now()))
     caps = [
         {"shape": _words(launch.lot), **asdict(cap)}
         for launch in decision.launches
