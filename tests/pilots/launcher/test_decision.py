@@ -259,6 +259,14 @@ def test_cores_are_counted_on_all_nodes_of_a_pilot(policy_of: Policies) -> None:
     limited_by(decide(policy, idle_nodes(8), [], NOW), "limits.max_cores", 2)
 
 
+def test_gpus_and_core_hours_are_counted_on_all_nodes_of_a_pilot(policy_of: Policies) -> None:
+    spare = idle_nodes(8, gpus_free=2)
+    gpus = policy_of(pilot={"nodes": 2, "gpus": 2}, limits={"max_gpus": 11})
+    limited_by(decide(gpus, spare, [], NOW), "limits.max_gpus", 2)
+    hours = policy_of(pilot={"nodes": 2}, limits={"core_hours_per_day": 23})
+    limited_by(decide(hours, spare, [], NOW), "limits.core_hours_per_day", 2)
+
+
 def test_a_pilot_is_gone_before_maintenance_begins(policy_of: Policies) -> None:
     soon, late = NOW + timedelta(seconds=1234), NOW + timedelta(days=1)
     spare = both(idle_nodes(2, free_until=soon), idle_nodes(1, free_until=late))
