@@ -29,6 +29,7 @@ from fallow_testbed.wait import wait_until
 NODE = f"{PROVIDER}-1"
 CONFIG = "/etc/fallow/condor/condor_config"
 WIDER = """
+NEGOTIATOR_SLOT_CONSTRAINT = False
 SCHEDD.ALLOW_DAEMON = $(FALLOW_PILOTS), $(FALLOW_HUB)
 SCHEDD.ALLOW_ADVERTISE_STARTD = $(FALLOW_PILOTS), $(FALLOW_HUB)
 SCHEDD.ALLOW_WRITE = $(FALLOW_HUB), $(FALLOW_USERS), $(FALLOW_PILOTS), execute-side@matchsession
@@ -64,7 +65,6 @@ def directly(pool: Pool, runs: list[str]) -> Iterator[None]:
     pool.operator("condor_reconfig")
     token = pool.hub.run(["/opt/fallow/bin/python", "-c", MINT], user=hub.ACCOUNT).stdout.strip()
     on_pilots(pool, token, "tokens", "*")
-    pool.operator("condor_off", "-subsystem", "negotiator")
     stop = threading.Event()
     named = [""]
 
@@ -169,16 +169,17 @@ def main() -> None:
             pool = Pool(bed, f"sha256:{packed.sha256}", at)
             pool.record(HISTORY)
             pool.warm("warm")
-            ways = {"negotiator": figures(pool, "negotiator", [])}
+            show("negotiator", figures(pool, "negotiator", []))
             runs: list[str] = []
             with directly(pool, runs):
-                ways["direct attach"] = figures(pool, "direct attach", runs)
+                show("direct attach", figures(pool, "direct attach", runs))
         finally:
             bed.down()
-    for way, found in ways.items():
-        print(f"{way}:")
-        for what, value in found.items():
-            print(f"  {what}: {value}")
+
+
+def show(way: str, found: dict[str, str]) -> None:
+    """Print what was measured of one way."""
+    print(f"{way}:", *(f"  {what}: {value}" for what, value in found.items()), sep="\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,8 @@ class Pool:
     def jobs(self, runs: Sequence[str]) -> list[Job]:
         """The jobs of some runs."""
         wanted = " || ".join(f'FallowRun == "{run}"' for run in runs)
-        attributes = "ClusterId,ProcId,Owner,FallowKey,QDate,LastMatchTime,JobCurrentStartDate,RemoteHost,LastRemoteHost,JobStatus"
+        attributes = "ClusterId,ProcId,Owner,FallowKey,QDate,LastMatchTime,JobCurrentStartDate,RemoteHost"
+        attributes += ",LastRemoteHost,JobStatus"
         text = self.operator(
             "condor_q", "-name", hub.QUEUE, "-all", "-json", "-attributes", attributes, "-constraint", wanted
         )
