@@ -20,14 +20,17 @@ def digest(parts: Sequence[object]) -> str:
 
 
 def lasting(arguments: Sequence[str]) -> list[tuple[str, ...]]:
-    """Snakemake's arguments without those that change with the attempt or with what else is still to be done."""
+    """Snakemake's arguments without those that change with the attempt or with what else is still to be done.
+
+    Snakemake writes sets in any order, so neither options nor their values keep theirs.
+    """
     options: list[list[str]] = []
     for word in arguments:
         if word.startswith("--") or not options:
             options.append([word])
         else:
             options[-1].append(word)
-    return sorted(tuple(option) for option in options if option[0] not in _PASSING)
+    return sorted((name, *sorted(values)) for name, *values in options if name not in _PASSING)
 
 
 @dataclass(frozen=True)
