@@ -14,7 +14,7 @@ from fallow.rules import Rules
 from fallow_matcher import ledger
 from fallow_matcher.ledger import Ingested, Outcome, history
 
-from .conftest import EVICTED, NOW, Hub, epoch_ad, job_ad
+from .conftest import EVICTED, NOW, Hub, epoch_ad, job_ad, text
 
 
 def outcomes(hub: Hub) -> list[str]:
@@ -80,6 +80,15 @@ def test_a_file_that_begins_anew_is_read_from_its_beginning(hub: Hub) -> None:
     hub.write(epoch_ad(3))
     assert hub.look().ended == 1
     assert len(hub.runs()) == 3
+
+
+def test_another_file_in_the_place_of_one_that_was_read_is_read_whole(hub: Hub) -> None:
+    hub.write(epoch_ad(1))
+    hub.look()
+    # The same inode, and longer than what was read.
+    with (hub.spool / "epoch_history").open("r+") as stream:
+        stream.write(text([epoch_ad(2), epoch_ad(3), epoch_ad(4)]))
+    assert hub.look().ended == 3
 
 
 def test_half_a_record_waits_for_its_other_half(hub: Hub) -> None:

@@ -1,8 +1,8 @@
 """HTCondor's history files on the hub's disk: what has been added since the last look, however often they were renamed.
 
-A file is known by device, inode and its first bytes, not by its name; how far it has been read is kept in the same
-transaction as what was read from it. Shadows append their records in one write each, and none of them rotates: two that
-did so in one second would overwrite each other's old file. So the epoch history is rotated here.
+A file is known by device and inode, not by its name, and by the bytes that were read from it last; how far it has been read
+is kept in the same transaction as what was read. Shadows append their records in one write each, and none of them rotates:
+two that did so in one second would overwrite each other's old file. So the epoch history is rotated here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from sqlalchemy import ColumnElement, Connection, and_, delete, insert, select, update
 
@@ -27,7 +28,8 @@ ROTATE_BYTES = 64 * 1024 * 1024
 KEEP_S = 14 * 86_400
 """How long a rotated file that has been read is kept, so that `condor_history -epochs` can tell."""
 
-_HEAD_BYTES = 256
+_TAIL_BYTES = 256
+"""So much of what was read last is kept: the end of a record, which names job, run and moment."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,6 @@ class Piece:
     history: str
     device: int
     inode: int
-    head: str
     offset: int
     text: bytes
 
@@ -60,8 +61,7 @@ def next_piece(connection: Connection, history: str, path: Path) -> Piece | None
     """What follows in a file on what was read from it; None at its end, and where there is no such file."""
     with contextlib.suppress(FileNotFoundError), path.open("rb") as stream:
         about = os.fstat(stream.fileno())
-        head = stream.read(_HEAD_BYTES).hex()
-        offset = _offset(connection, history, about, head)
+        offset = _offset(connection, history, about, stream)
         stream.seek(offset)
         text = stream.read(CHUNK_BYTES)
         while not (length := complete(text)):
@@ -69,14 +69,14 @@ def next_piece(connection: Connection, history: str, path: Path) -> Piece | None
             if not more:
                 return None
             text += more
-        return Piece(history, about.st_dev, about.st_ino, head, offset, text[:length])
+        return Piece(history, about.st_dev, about.st_ino, offset, text[:length])
     return None
 
 
 def passed(connection: Connection, piece: Piece, now: float) -> None:
     """Remember that a piece has been read."""
     here = _here(piece.history, piece.device, piece.inode)
-    values = {"head": piece.head, "offset": piece.end, "read_at": now}
+    values = {"tail": piece.text[-_TAIL_BYTES:].hex(), "offset": piece.end, "read_at": now}
     if not connection.execute(update(POSITION).where(here).values(values)).rowcount:
         row = {"history": piece.history, "device": piece.device, "inode": piece.inode, **values}
         connection.execute(insert(POSITION).values(row))
@@ -116,13 +116,16 @@ def forget(connection: Connection, spool: Path, now: float) -> None:
             connection.execute(delete(POSITION).where(_here(row.history, row.device, row.inode)))
 
 
-def _offset(connection: Connection, history: str, about: os.stat_result, head: str) -> int:
+def _offset(connection: Connection, history: str, about: os.stat_result, stream: BinaryIO) -> int:
     row = connection.execute(
-        select(POSITION.c.offset, POSITION.c.head).where(_here(history, about.st_dev, about.st_ino))
+        select(POSITION.c.offset, POSITION.c.tail).where(_here(history, about.st_dev, about.st_ino))
     ).one_or_none()
-    # An inode is used again: another beginning, or too short, is another file. Reading one twice does no harm.
-    same = row is not None and head.startswith(row.head) and row.offset <= about.st_size
-    return int(row.offset) if row is not None and same else 0
+    if row is None:
+        return 0
+    tail = bytes.fromhex(row.tail)
+    stream.seek(max(0, row.offset - len(tail)))
+    # An inode is used again: where other bytes stand, it is another file. Reading one twice does no harm.
+    return int(row.offset) if stream.read(len(tail)) == tail else 0
 
 
 def _here(history: str, device: int, inode: int) -> ColumnElement[bool]:

@@ -61,7 +61,7 @@ POSITION = Table(
     Column("history", String, primary_key=True),
     Column("device", BigInteger, primary_key=True),
     Column("inode", BigInteger, primary_key=True),
-    Column("head", String, nullable=False),
+    Column("tail", String, nullable=False),
     Column("offset", BigInteger, nullable=False),
     Column("read_at", Double, nullable=False),
 )

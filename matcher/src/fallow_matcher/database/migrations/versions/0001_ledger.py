@@ -57,7 +57,7 @@ def upgrade() -> None:
         sa.Column("history", sa.String, primary_key=True),
         sa.Column("device", sa.BigInteger, primary_key=True),
         sa.Column("inode", sa.BigInteger, primary_key=True),
-        sa.Column("head", sa.String, nullable=False),
+        sa.Column("tail", sa.String, nullable=False),
         sa.Column("offset", sa.BigInteger, nullable=False),
         sa.Column("read_at", sa.Double, nullable=False),
     )
