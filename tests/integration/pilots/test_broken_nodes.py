@@ -151,7 +151,9 @@ def observe(
             wait_until(lambda: cycled() > ended + LOOKED, "more looks of the launcher", 90, pause_s=0.5)
             status = json.loads(site.fallow("status", "--json").stdout)
             limit = status["limited_by"], status["because"]
-            return Seen(new(), node.name, started, batch.records()["job"], limit)
+            seen = Seen(new(), node.name, started, batch.records()["job"], limit)
+            batch.remove()
+            return seen
 
 
 @pytest.fixture(scope="module")
@@ -178,7 +180,7 @@ def spoilt(site: Callable[[str], Site], submit: Callable[..., Batch]) -> Seen:
 
 
 REASONS = {
-    "full disk": "disk",
+    "full disk": "no space left",
     "no user namespaces": "namespace",
     "clock skew": "clock",
 }

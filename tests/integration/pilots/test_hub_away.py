@@ -19,6 +19,8 @@ from fallow_testbed.host import Host
 from fallow_testbed.wait import wait_until
 
 AWAY_S = 120
+UNTIL = ("sh", "-c", 'while test "$(date +%s)" -lt "$0"; do sleep 0.5; done')
+"""A job that computes until the unix time in its last argument."""
 
 
 @dataclass
@@ -92,8 +94,8 @@ def outage(site: Callable[[str], Site], submit: Callable[..., Batch], hub_host: 
     alder, birch, cedar = (site(name) for name in ("alder", "birch", "cedar"))
     for place in (alder, birch, cedar):
         place.wait_for_pilots()
-    # One ends while the hub is away, one after it is back.
-    batch = submit({"short": ("sleep", "45"), "long": ("sleep", "150")}, centre="alder")
+    # One ends while the hub is away, one after it is back, also where it has to be started again.
+    batch = submit({"short": ("sleep", "45"), "long": (*UNTIL, str(int(time.time() + 180)))}, centre="alder")
     batch.wait_running(120)
     seen = Outage(busy=str(batch.records()["long"].pilot))
     stop(hub_host)

@@ -57,6 +57,10 @@ class Batch:
         assert {name: job.id for name, job in found.items()} == self.ids, "a job was submitted again"
         return found
 
+    def remove(self) -> None:
+        """Take what is left of them out of the queue."""
+        self.at(USER, removed, self.run)
+
 
 def submitted(run: str, specs: Sequence[dict[str, Any]]) -> list[str]:
     """Submit jobs; called at the desk."""
