@@ -53,6 +53,8 @@ def pilot(alder: Site, operator: Operator) -> dict[str, str]:
     slots = listed()
     name = sorted(set(rows) & set(slots))[0]
     master = f"{name}@{rows[name]['node']}"
+    named = ("condor_status", "-master", "-constraint", f'Name == "{master}"', "-af", "Name")
+    wait_until(lambda: bool(operator(*named).stdout), "the pilot's master in the pool", 60, pause_s=0.5)
     return {"pilot": name, "master": master, "slot": slots[name], "job": rows[name]["native_id"]}
 
 
