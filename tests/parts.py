@@ -9,6 +9,7 @@ import os
 import subprocess
 import sys
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -42,11 +43,33 @@ PARTS = [
 ]
 
 
-def run(*argv: str | Path) -> None:
-    """Run a command; end with its exit code when it fails."""
-    done = subprocess.run([str(word) for word in argv], cwd=ROOT, env=environment(), check=False)
+def run(*argv: str | Path) -> str:
+    """Run a command; what it said. Ends with its exit code when it fails."""
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=ROOT,
+        env=environment(),
+        check=False,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
     if done.returncode != 0:
-        sys.exit(done.returncode)
+        raise PartError(done.returncode, done.stdout)
+    return done.stdout
+
+
+class PartError(Exception):
+    """A command failed; its exit code and what it said."""
+
+
+def alone(part: Part, ours: Path) -> str:
+    """Install a part in an environment of its own and run its tests there; what pytest said."""
+    python = BUILD / "parts" / part.folder.replace("/", "-") / "bin" / "python"
+    run("uv", "venv", "-q", "--clear", "--python", sys.executable, python.parents[1])
+    wanted = f"{part.distribution}[test]"
+    run("uv", "pip", "install", "-q", "--python", python, "-c", ours, "-c", PINS, wanted)
+    return run(python, "-m", "pytest", "-q", part.tests)
 
 
 @cache
@@ -54,7 +77,8 @@ def environment() -> dict[str, str]:
     """The environment of the commands: uv asks the package index that the machine's pip is set to."""
     asked = [sys.executable, "-m", "pip", "config", "get", "global.index-url"]
     index = subprocess.run(asked, text=True, capture_output=True, check=False).stdout.strip()
-    found = {**os.environ, "UV_NATIVE_TLS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    found = {**os.environ, "PATH": path, "UV_NATIVE_TLS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     return {**found, "UV_DEFAULT_INDEX": index} if index else found
 
 
@@ -63,10 +87,9 @@ def main() -> None:
     wheels = BUILD / "wheels"
     for old in wheels.glob("*.whl"):
         old.unlink()
-    uv = Path(sys.executable).with_name("uv")
     for part in PARTS:
         run(
-            uv,
+            "uv",
             "build",
             "-q",
             "--wheel",
@@ -82,15 +105,17 @@ def main() -> None:
     ours.write_text(
         "".join(f"{wheel.name.split('-')[0]} @ {wheel.as_uri()}\n" for wheel in wheels.glob("*.whl"))
     )
-    for part in PARTS:
-        if sys.argv[1:] and part.folder not in sys.argv[1:]:
-            continue
-        print(f"== {part.distribution} alone", flush=True)
-        python = BUILD / "parts" / part.folder.replace("/", "-") / "bin" / "python"
-        run(uv, "venv", "-q", "--clear", "--python", sys.executable, python.parents[1])
-        wanted = f"{part.distribution}[test]"
-        run(uv, "pip", "install", "-q", "--python", python, "-c", ours, "-c", PINS, wanted)
-        run(python, "-m", "pytest", "-q", part.tests)
+    wanted = [part for part in PARTS if not sys.argv[1:] or part.folder in sys.argv[1:]]
+    failed = 0
+    with ThreadPoolExecutor(max_workers=2) as pool:  # they share nothing but the wheels
+        tests = {part.distribution: pool.submit(alone, part, ours) for part in wanted}
+        for name, test in tests.items():
+            try:
+                said = test.result()
+            except PartError as error:
+                failed, said = error.args
+            print(f"== {name} alone\n{said}", flush=True)
+    sys.exit(failed)
 
 
 if __name__ == "__main__":
