@@ -7,6 +7,7 @@ from typing import Any
 
 from fallow.offers import Offer, OfferState
 from fallow_matcher.capacity.tables import MEASURES
+from fallow_matcher.classads import number_of
 
 HEARD_S = 160
 """A slot of which nothing was heard for longer is taken for gone, as the negotiator does (hub.config)."""
@@ -43,12 +44,7 @@ def sample(offers: Iterable[Offer], slots: Iterable[Mapping[str, Any]]) -> dict[
         about = of(str(slot.get("FallowCentre", "")))
         about["pilots_running"] += 1
         for kind, name in (("cores", "Cpus"), ("gpus", "GPUs")):
-            whole = _number(slot, f"TotalSlot{name}")
+            whole = number_of(slot, f"TotalSlot{name}") or 0.0
             about[f"{kind}_running"] += whole
-            about[f"{kind}_used"] += max(0.0, whole - _number(slot, name))
+            about[f"{kind}_used"] += max(0.0, whole - (number_of(slot, name) or 0.0))
     return {centre: about for centre, about in found.items() if centre}
-
-
-def _number(ad: Mapping[str, Any], name: str) -> float:
-    value = ad.get(name)
-    return float(value) if isinstance(value, (int, float)) else 0.0

@@ -7,7 +7,7 @@ from typing import Any
 
 from fallow.explanations import Event, EventKind
 from fallow.web import for_people
-from fallow_matcher.explain.demand import number_of
+from fallow_matcher.classads import number_of
 from fallow_matcher.explain.situation import Situation
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -36,12 +35,6 @@ def demand_of(job: Any) -> Demand:
         gpus=_value(job, "RequestGPUs") or 0,
         walltime_s=_value(job, "FallowWalltime"),
     )
-
-
-def number_of(ad: Mapping[str, Any], name: str) -> float | None:
-    """A number in an ad, None where there is none."""
-    value = ad.get(name)
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def memory(size_mb: float | None) -> str:

@@ -14,7 +14,8 @@ from typing import Any
 from fallow.explanations import Place
 from fallow.offers import Shape
 from fallow.rules import CPU, Rules
-from fallow_matcher.explain.demand import Demand, number_of
+from fallow_matcher.classads import number_of
+from fallow_matcher.explain.demand import Demand
 from fallow_matcher.matching import policy, waiting
 from fallow_matcher.matching.decision import Decision
 from fallow_matcher.matching.policy import Group, Standings

@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 
 from fallow.explanations import Run
 from fallow.queue.records import JobRecord, JobState
+from fallow_matcher.classads import number_of
 from fallow_matcher.explain import demand as words
 from fallow_matcher.explain.changes import eviction
-from fallow_matcher.explain.demand import number_of
 from fallow_matcher.explain.situation import Situation
 
 FETCH_S = 120

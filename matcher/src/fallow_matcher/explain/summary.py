@@ -8,8 +8,9 @@ from datetime import UTC, datetime
 from fallow.explanations import Place, Run, Verdict
 from fallow.queue.records import JobRecord, JobState
 from fallow.web import for_people
+from fallow_matcher.classads import number_of
 from fallow_matcher.explain import demand as words
-from fallow_matcher.explain.demand import Demand, number_of
+from fallow_matcher.explain.demand import Demand
 from fallow_matcher.explain.situation import Situation
 from fallow_matcher.explain.verdict import advice
 

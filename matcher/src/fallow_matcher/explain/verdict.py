@@ -8,8 +8,9 @@ from typing import Any
 
 from fallow.explanations import Obstacle, Verdict
 from fallow.offers import Offer, OfferState, Shape
+from fallow_matcher.classads import number_of
 from fallow_matcher.explain import demand as words
-from fallow_matcher.explain.demand import Demand, number_of
+from fallow_matcher.explain.demand import Demand
 from fallow_matcher.explain.fit import Job, obstacles
 from fallow_matcher.explain.situation import Situation
 

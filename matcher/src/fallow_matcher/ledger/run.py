@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from fallow_matcher.classads import number_of
+
 
 class Outcome(StrEnum):
     """How a run ended."""
@@ -42,8 +44,6 @@ ATTRIBUTES = (
 RUNNING = "JobStatus == 2 || JobStatus == 6 || JobStatus == 7"
 """The jobs of the queue that hold a slot."""
 
-_FAR = 1e15
-"""No moment, duration or count is beyond this, whatever a job claims."""
 _SPOOLING = 16
 _BY_OWNER = frozenset({1})
 _BY_JOB = frozenset({3, 4, 7, 8, 12, 13, 14, 26, 32, 33, 34, 46, 47})
@@ -133,29 +133,31 @@ def ended(ad: Mapping[str, Any], terms: Terms) -> Run | None:
     Returns:
         None where the ad names no run, as that of a job which never started.
     """
-    began = _number(ad, "JobCurrentStartDate")
+    began = number_of(ad, "JobCurrentStartDate")
     end = (
-        _number(ad, "EpochWriteDate") or _number(ad, "CompletionDate") or _number(ad, "EnteredCurrentStatus")
+        number_of(ad, "EpochWriteDate")
+        or number_of(ad, "CompletionDate")
+        or number_of(ad, "EnteredCurrentStatus")
     )
     if began is None or end is None:
         return None
     outcome, reason = verdict(ad)
     if outcome is Outcome.LOST:
         # The hub noticed later than it happened: when it last heard of the run is when it was lost.
-        end = min(end, max(began, _number(ad, "LastJobLeaseRenewal") or end))
+        end = min(end, max(began, number_of(ad, "LastJobLeaseRenewal") or end))
     end = max(began, end)
     return _run(ad, terms, outcome=outcome, reason=reason, ended=end, wall_s=end - began)
 
 
 def verdict(ad: Mapping[str, Any]) -> tuple[Outcome, str]:
     """How the run that an ad tells of ended, and why."""
-    vacated = _number(ad, "VacateReasonCode")
+    vacated = number_of(ad, "VacateReasonCode")
     if vacated is not None:
         return _vacated(ad, int(vacated))
     # The queue clears the reason of an earlier eviction when a job starts again.
     if ad.get("ExitBySignal") is True:
         return Outcome.FAILED, "ended by a signal"
-    code = _number(ad, "ExitCode")
+    code = number_of(ad, "ExitCode")
     if code is None:
         return Outcome.LOST, "its end left no reason"
     return (Outcome.DONE, "") if code == 0 else (Outcome.FAILED, f"exit code {int(code)}")
@@ -163,7 +165,7 @@ def verdict(ad: Mapping[str, Any]) -> tuple[Outcome, str]:
 
 def _vacated(ad: Mapping[str, Any], code: int) -> tuple[Outcome, str]:
     why = _text(ad, "VacateReason", 300)
-    held = _number(ad, "HoldReasonCode")
+    held = number_of(ad, "HoldReasonCode")
     if code == _REMOVE:
         return Outcome.REMOVED, why
     if code in (_DISCONNECTED, _NOT_IDLE):
@@ -192,13 +194,13 @@ def _run(
     wall_s: float | None,
 ) -> Run | None:
     name = _text(ad, "GlobalJobId", 200)
-    number, began = _count(ad, "NumJobMatches"), _number(ad, "JobCurrentStartDate")
+    number, began = _count(ad, "NumJobMatches"), number_of(ad, "JobCurrentStartDate")
     if not name or not number or began is None:
         return None
     provider = _text(ad, "MachineAttrFallowCentre0", 63)
     gpus = _count(ad, "MachineAttrGPUs0")
     model = _text(ad, "MachineAttrGPUs_DeviceName0", 100) or "unknown"
-    cpu = [_number(ad, "RemoteUserCpu"), _number(ad, "RemoteSysCpu")]
+    cpu = [number_of(ad, "RemoteUserCpu"), number_of(ad, "RemoteSysCpu")]
     return Run(
         global_job_id=name,
         run=number,
@@ -213,7 +215,7 @@ def _run(
         gpus=gpus,
         factor=terms.benchmark_factor(provider),
         requested_s=_count(ad, "FallowWalltime"),
-        submitted=_number(ad, "QDate"),
+        submitted=number_of(ad, "QDate"),
         started=began,
         ended=ended,
         wall_s=wall_s,
@@ -223,15 +225,9 @@ def _run(
     )
 
 
-def _number(ad: Mapping[str, Any], name: str) -> float | None:
-    value: Any = ad.get(name)
-    # The bindings' `Value.Undefined` is an int as well, and so is a bool.
-    return float(value) if type(value) in (int, float) and abs(value) < _FAR else None
-
-
 def _count(ad: Mapping[str, Any], name: str) -> int:
     """A number of things; 0 where it is absent, and never more than a database's integer holds."""
-    return int(min(max(_number(ad, name) or 0, 0), 2**31 - 1))
+    return int(min(max(number_of(ad, name) or 0, 0), 2**31 - 1))
 
 
 def _text(ad: Mapping[str, Any], name: str, length: int) -> str:

@@ -26,6 +26,7 @@ class Negotiator:
         self._settings = settings
         self._pool = pool
         self._config = config
+        self._told = ""
 
     def factors(self) -> dict[str, float]:
         """The factor of each submitter that HTCondor knows, by the submitter's name without the domain.
@@ -61,10 +62,10 @@ class Negotiator:
         Raises:
             NotAvailableError: The file cannot be written, or the negotiator does not take it.
         """
-        path = groups.file_of(self._settings)
         text = groups.render(self._settings.centre_names, giving, home_first=home_first)
-        if path.exists() and path.read_text(encoding="utf-8") == text:
+        if text == self._told:
             return False
-        write(path, text, 0o644, None)
+        write(groups.file_of(self._settings), text, 0o644, None)
         reconfigure(self._config, self._settings.account, "negotiator")
+        self._told = text  # only now: one that was away is told again
         return True
