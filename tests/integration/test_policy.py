@@ -94,6 +94,12 @@ def test_pilots_take_what_the_policy_admits_and_nothing_else(
     }
     refused = [{**fits, **change, "key": clause, "name": clause} for clause, change in wrong.items()]
     ids = dict(zip(wrong, at("alice", submitted, run, refused), strict=True))
+    wait_until(
+        lambda: {job.state for job in at("alice", status_of, run).values()} == {JobState.WAITING},
+        "the queue to have the jobs' files",  # another client of the run would take them for half-submitted
+        30,
+        pause_s=0.3,
+    )
     stranger = {**fits, "project": None, "key": "bob", "name": "bob"}
     (ids["conditions.refused_centres"],) = at("bob", submitted, run, [stranger])
     (taken,) = at("alice", submitted, run, [{**fits, "key": "taken", "name": "taken"}])

@@ -100,9 +100,9 @@ def test_a_rider_that_returns_under_another_name_comes_no_sooner(race: list[Job]
     last = {name: len(order_of) - order_of[::-1].index(name) for name in ("birch", "cedar", "doum")}
 
     assert last["birch"] < last["doum"]
-    assert mean(n for n, name in enumerate(order_of) if name == "cedar") <= mean(
-        n for n, name in enumerate(order_of) if name == "doum"
-    )
+    places = {name: [n for n, each in enumerate(order_of) if each == name] for name in ("cedar", "doum")}
+    # Both stand at the floor and take turns, so the same number of jobs of each is compared, by up to one turn.
+    assert mean(places["cedar"][: len(places["doum"])]) <= mean(places["doum"]) + 2
 
 
 def test_a_centres_own_job_takes_the_next_of_its_slots_that_frees_up(race: list[Job]) -> None:
