@@ -11,12 +11,10 @@ from pathlib import Path
 from fallow.files import private_directory, write_private
 from fallow.messages import StorageAccess
 from fallow.storage.aws import config, process_document
+from snakemake_executor_plugin_fallow.job.fallow_job import CREDENTIAL_PROCESS
 
 SCRIPT = "fallow_job.py"
 DESCRIPTION = "job.json"
-
-CREDENTIAL_PROCESS = "@credential_process@"
-"""Stands in the AWS configuration for the command that gives the credentials, which only the job can name."""
 
 _EXPIRY_MARGIN_S = 60.0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query
 
 from fallow.capacity import CapacityHistory
 from fallow.offers import CentreName, Offer, Offers
@@ -13,20 +13,12 @@ from fallow_matcher.capacity import series
 from fallow_matcher.capacity.refusal import refusal
 from fallow_matcher.gateway.access import Access, Anybody, Launcher, OwnCentresLauncher
 from fallow_matcher.gateway.errors import GatewayError
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.gateway.hub import Hub
 
 _ANYBODY = Depends(Access(Anybody()))
 _LAUNCHER = Access(OwnCentresLauncher())
 
 LONGEST_S = 400 * 86_400
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-Hub = Annotated[Services, Depends(_services)]
 
 
 def put_offer(

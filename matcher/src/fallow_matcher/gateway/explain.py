@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path
 
 from fallow.errors import RefusedError
 from fallow.explanations import Explanation
@@ -12,18 +12,10 @@ from fallow.reports import JobId
 from fallow_matcher.explain.material import Sources, situation_of
 from fallow_matcher.gateway.access import Access, User, UserWho
 from fallow_matcher.gateway.errors import GatewayError
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.identities import user_identity
 
 _READER = Access(UserWho("query"))
-
-
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-Hub = Annotated[Services, Depends(_services)]
 
 
 def get_explanation(

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import Depends, FastAPI, Query
 
 from fallow.ledger.messages import (
     AllPilots,
@@ -24,7 +24,7 @@ from fallow.offers import CentreName
 from fallow.tokens import TokenError, authorise
 from fallow_matcher.gateway.access import Access, Caller, Launcher, Policy, User
 from fallow_matcher.gateway.errors import GatewayError
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.ledger import query, standings
 from fallow_matcher.ledger.reconcile import reconcile
 from fallow_matcher.rules import in_force
@@ -47,12 +47,6 @@ LINES = 1000
 _LATEST = 10_000_000_000
 
 
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-Hub = Annotated[Services, Depends(_services)]
 Who = Annotated[Caller, Depends(_CALLER)]
 Since = Annotated[int, Query(ge=0, le=_LATEST, description="Unix time; only what ended from then on.")]
 Until = Annotated[int, Query(ge=0, le=_LATEST, description="Unix time; only what ended before.")]

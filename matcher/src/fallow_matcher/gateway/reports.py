@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Request
+from fastapi import Depends, FastAPI, Path
 
 from fallow.reports import PilotName, PilotReport
 from fallow.tokens import TokenError
 from fallow_matcher.gateway.access import Access, Caller, Launcher, Pilot, Policy
 from fallow_matcher.gateway.errors import GatewayError
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.ledger import reports
 
 
@@ -35,12 +35,6 @@ _PILOT = Depends(Access(PilotOfItsCentre()))
 _LAUNCHER = Depends(Access(LauncherOfThePilot()))
 
 
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-Hub = Annotated[Services, Depends(_services)]
 OnePilot = Annotated[PilotName, Path()]
 
 

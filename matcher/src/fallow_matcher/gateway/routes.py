@@ -32,20 +32,14 @@ from fallow_matcher.gateway.access import (
 )
 from fallow_matcher.gateway.errors import GatewayError
 from fallow_matcher.gateway.exchange import exchange
+from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.gateway.s3 import SHORTEST_S
-from fallow_matcher.gateway.services import Services
 
 _ANYBODY = Depends(Access(Anybody()))
 _MEMBER = Depends(Access(Member()))
 _SUBMITTER = Access(UserWho("submit"))
 
 
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-Hub = Annotated[Services, Depends(_services)]
 OneDigest = Annotated[Digest, Path()]
 
 

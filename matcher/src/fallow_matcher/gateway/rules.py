@@ -18,7 +18,7 @@ from fallow.rules.messages import ApprovalBody, DocumentBody, HistoryPage, Rules
 from fallow_matcher import rules
 from fallow_matcher.gateway.access import Access, CentresAdmin, Member, User, UserWho
 from fallow_matcher.gateway.errors import GatewayError, answer
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.simulation.apart import compare
 from fallow_matcher.simulation.recorded import described, recorded
 
@@ -43,12 +43,6 @@ PAGE_CHARACTERS = 1024 * 1024
 """A page of the history ends with the entry that reaches this."""
 
 
-def _services(request: Request) -> Services:
-    services: Services = request.app.state.services
-    return services
-
-
-Hub = Annotated[Services, Depends(_services)]
 Admin = Annotated[User, Depends(_ADMIN)]
 
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fallow_matcher.htcondor import groups
-from fallow_matcher.htcondor.configure import write
-from fallow_matcher.htcondor.effective import reconfigure
+from fallow_matcher.htcondor.told import ToldFile
 from fallow_matcher.pool import Pool
 from fallow_matcher.settings import HubSettings
 
@@ -25,8 +24,7 @@ class Negotiator:
     def __init__(self, settings: HubSettings, pool: Pool, config: Path) -> None:
         self._settings = settings
         self._pool = pool
-        self._config = config
-        self._told = ""
+        self._groups = ToldFile(groups.file_of(settings), settings, config, "negotiator")
 
     def factors(self) -> dict[str, float]:
         """The factor of each submitter that HTCondor knows, by the submitter's name without the domain.
@@ -63,9 +61,4 @@ class Negotiator:
             NotAvailableError: The file cannot be written, or the negotiator does not take it.
         """
         text = groups.render(self._settings.centre_names, giving, home_first=home_first)
-        if text == self._told:
-            return False
-        write(groups.file_of(self._settings), text, 0o644, None)
-        reconfigure(self._config, self._settings.account, "negotiator")
-        self._told = text  # only now: one that was away is told again
-        return True
+        return self._groups.tell(text)

@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from fallow.client import ClientSettings
 from fallow.errors import FallowError, NotAvailableError, RefusedError
-from fallow.files import read_private
 from fallow.hub import HubClient
+from fallow_pilots.node.hub import hub_of
 from fallow_pilots.node.imagerequests import NO_SUCH_IMAGE
 from fallow_pilots.node.images import CHUNK_BYTES, ImageStore, Source, fingerprint
 from fallow_pilots.node.registry import Registries
@@ -91,11 +90,7 @@ def fetch(spec: PilotSpec, verified: Path, digest: str, sources: Path) -> Path:
         registries = Registries(spec.registries, spec.registry_ca_file, spec.proxy)
         registries.require(digest, said.replace(",", " ").split())
 
-    def token() -> str:
-        return (read_private(spec.token_file) or "").strip()
-
-    hub = HubClient(ClientSettings(hub=spec.hub, ca_file=spec.ca_file), token=token)
-    store = ImageStore(spec.image_store_dir, HubImages(hub, spec.ca_file, spec.proxy).open)
+    store = ImageStore(spec.image_store_dir, HubImages(hub_of(spec), spec.ca_file, spec.proxy).open)
     path = store.ensure(digest)
     draft = verified / f".{digest}"
     draft.write_text(fingerprint(path) + "\n", encoding="ascii")

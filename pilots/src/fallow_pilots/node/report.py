@@ -11,9 +11,9 @@ from datetime import datetime, timezone
 from pydantic import ValidationError
 
 from fallow.errors import FallowError
-from fallow.files import read_private
 from fallow.reports import JobRun, PilotReport
 from fallow_pilots.node.history import Ran, Run
+from fallow_pilots.node.hub import hub_of
 from fallow_pilots.node.signals import restore_signals
 from fallow_pilots.outcome import Outcome
 from fallow_pilots.spec import PilotSpec
@@ -147,13 +147,7 @@ def proxy_environment(spec: PilotSpec) -> dict[str, str]:
 
 
 def _deliver(spec: PilotSpec, what: PilotReport) -> None:
-    from fallow.client import ClientSettings  # only in the process that sends
-    from fallow.hub import HubClient
-
-    def token() -> str:
-        return (read_private(spec.token_file) or "").strip()
-
     try:
-        HubClient(ClientSettings(hub=spec.hub, ca_file=spec.ca_file), token=token).send_report(what)
+        hub_of(spec).send_report(what)
     except FallowError as error:
         log.warning("the report was not sent: %s", error)

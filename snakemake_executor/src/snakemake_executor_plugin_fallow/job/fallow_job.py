@@ -33,6 +33,7 @@ S3_SETTINGS = {
 }
 CREDENTIALS = "--credentials"
 CREDENTIAL_PROCESS = "@credential_process@"
+"""Stands in the AWS configuration for the command that gives the credentials, which only the job can name."""
 RENEW_BEFORE_S = 20 * 60
 """AWS clients ask again 15 minutes before the end: then there should be something later."""
 
