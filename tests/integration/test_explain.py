@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.pilots.sites import Site
 
 from fallow.client import connect
 from fallow.explanations import EventKind, Explanation, Verdict
@@ -17,7 +18,6 @@ from fallow.hub import HubRefusedError
 from fallow.queue.hub import open_queue
 from fallow.queue.records import JobState
 from fallow.queue.spec import JobSpec
-from fallow_testbed import centre
 from fallow_testbed.testbed import Testbed
 from fallow_testbed.wait import wait_until
 
@@ -194,19 +194,16 @@ def test_what_changed_last_is_told(jobs: dict[str, str], at: Callable[..., Any])
 @pytest.fixture
 def urgent_only(bed: Testbed, at: Callable[..., Any]) -> Iterator[None]:
     """Birch's admin writes a condition into the policy, and takes it out again."""
-    login, layout = bed.host("birch"), bed.layout()
-    before = login.run(["cat", centre.POLICY], user=centre.ACCOUNT).stdout
+    site = Site("birch", bed.layout())
+    before = site.policy.read_text()
 
-    def restarted_with(policy: str, conditions: int) -> None:
-        login.run(["tee", centre.POLICY], user=centre.ACCOUNT, stdin=policy)
-        running = login.run(["pgrep", "-u", centre.ACCOUNT, "-f", "pilot run --policy"]).stdout.split()
-        login.run(["kill", *running])
-        centre.start_launcher(layout, "birch")
+    def follow(policy: str, conditions: int) -> None:
+        site.follow(policy)
         wait_until(lambda: at("alice", conditions_of, "birch") == conditions, "birch's new offer", 60)
 
-    restarted_with(before + '\n[conditions]\nwork_types = ["urgent"]\n', 1)
+    follow(before + '\n[conditions]\nwork_types = ["urgent"]\n', 1)
     yield
-    restarted_with(before, 0)
+    follow(before, 0)
 
 
 def conditions_of(name: str) -> int:

@@ -44,16 +44,9 @@ def alder(bed: Testbed, image: str) -> Iterator[Site]:
     """The centre with all of these conditions in force, and only new pilots."""
     site = Site("alder", bed.layout())
     before = site.policy.read_text()
-    replace_policy(site, before + CONDITIONS.format(project=hub.PROJECT, image=image))
+    site.follow(before + CONDITIONS.format(project=hub.PROJECT, image=image))
     yield site
-    replace_policy(site, before)
-
-
-def replace_policy(site: Site, text: str) -> None:
-    """Put another policy in force: pilots that run keep to the old one, so they go first."""
-    site.fallow("withdraw", "--now")
-    site.policy.write_text(text)
-    site.fallow("resume")
+    site.follow(before)
 
 
 @pytest.fixture
@@ -182,7 +175,7 @@ def test_an_image_is_taken_from_a_registry_that_holds_it_and_a_lie_about_one_is_
     lenient = strict.partition("[conditions]")[0].replace(
         "[assume]\n", '[assume]\nregistry_ca_file = "/home/pilot/ca.pem"\n'
     )
-    replace_policy(alder, f'{lenient}[conditions]\nimages = ["{TOOLS}"]\n')
+    alder.follow(f'{lenient}[conditions]\nimages = ["{TOOLS}"]\n')
     try:
         fits = {"argv": ("true",), "centre": "alder", "image": image, "image_source": (registry,)}
         jobs = {
@@ -209,13 +202,13 @@ def test_an_image_is_taken_from_a_registry_that_holds_it_and_a_lie_about_one_is_
         }
         assert found["silent"].starts == found["elsewhere"].starts == 0
     finally:
-        replace_policy(alder, strict)
+        alder.follow(strict)
 
 
 def test_a_node_gets_the_largest_shape_that_fits_it(alder: Site) -> None:
     strict = alder.policy.read_text()
     larger = "[[pilot.other_shapes]]\ncores = 4\nmemory_mb = 4096\n[limits]"
-    replace_policy(alder, strict.replace("[limits]", larger))
+    alder.follow(strict.replace("[limits]", larger))
     try:
         alder.wait_for_pilots(2)
         running = alder.pilots(state="running")
@@ -224,7 +217,7 @@ def test_a_node_gets_the_largest_shape_that_fits_it(alder: Site) -> None:
         shapes = json.loads(alder.fallow("offer", "--json").stdout)["offer"]["shapes"]
         assert [(shape["cores"], shape["count"]) for shape in shapes] == [(4, 2), (2, 0)]
     finally:
-        replace_policy(alder, strict)
+        alder.follow(strict)
 
 
 @pytest.mark.parametrize(

@@ -150,9 +150,11 @@ def test_an_old_test_job_overtakes_fresh_production(pool: Pool) -> None:
 
 
 def test_two_users_of_one_group_share_fairly(pool: Pool) -> None:
+    block(pool, "share-blockers")
     pool.submit("carl", "share-carl", 12)
     pool.submit("cora", "share-cora", 12)
 
+    pool.ended("share-blockers")
     jobs = pool.ended("share-carl", "share-cora")
 
     by_carl = sum(job.owner == "cedar.carl" for job in jobs[:16])

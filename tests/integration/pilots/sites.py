@@ -40,6 +40,12 @@ class Site:
         env = {"FALLOW_POLICY": testbed_centre.POLICY}
         return self.login.run(command, user=testbed_centre.ACCOUNT, env=env, check=check, timeout_s=timeout_s)
 
+    def follow(self, policy: str) -> None:
+        """Put another policy in force: pilots that run keep to the old one, so they go first."""
+        self.fallow("withdraw", "--now")
+        self.policy.write_text(policy)
+        self.fallow("resume")
+
     def pilots(self, **wanted: object) -> list[dict[str, Any]]:
         """What `list` says, the newest first, of pilots with the values `wanted`."""
         rows = json.loads(self.fallow("list", "--json").stdout)
