@@ -1,0 +1,1 @@
+"""Production campaigns: a declared document and a table become jobs, each row exactly once."""

@@ -1,0 +1,278 @@
+"""Bodies of the gateway's calls about campaigns."""
+
+from enum import Enum
+from typing import Annotated, Literal, Optional
+
+from pydantic import Field, StringConstraints, model_validator
+
+from fallow.campaigns import template
+from fallow.campaigns.document import (
+    Breaker,
+    CampaignName,
+    Column,
+    FileName,
+    StageName,
+    Template,
+    Transfer,
+    Variable,
+)
+from fallow.messages import Digest
+from fallow.offers import CentreName, Message, UtcMoment
+
+ROWS_AT_ONCE = 20_000
+"""How many rows one request may bring."""
+
+
+class RowState(str, Enum):
+    """Where a row is. `done`, `failed` and `cancelled` are ends; the others are on their way."""
+
+    BLOCKED = "blocked"
+    """It waits for an earlier stage."""
+    WAITING = "waiting"
+    """It waits in the hub's database."""
+    SUBMITTING = "submitting"
+    """It is being handed to the queue."""
+    QUEUED = "queued"
+    RUNNING = "running"
+    HELD = "held"
+    """Its owner holds the job."""
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDS = (RowState.DONE, RowState.FAILED, RowState.CANCELLED)
+
+
+class CampaignState(str, Enum):
+    """What happens with a campaign."""
+
+    INJECTING = "injecting"
+    """Rows are missing: nothing of it is started until an injection has come to its end."""
+    RUNNING = "running"
+    PAUSED = "paused"
+    """Nothing more is started; what runs goes on."""
+    CANCELLED = "cancelled"
+    FINISHED = "finished"
+    """Every row has come to an end, good or bad."""
+
+
+class SmallFile(Message):
+    """A text file that every job finds beside it."""
+
+    name: FileName
+    text: Annotated[str, StringConstraints(max_length=256 * 1024)]
+
+
+class PlanStage(Message):
+    """One stage, complete: its image is a digest, its files are in it, its columns are known."""
+
+    name: StageName
+    after: Optional[StageName] = None
+    start: Literal["row", "all"] = "all"
+    columns: list[Column] = Field(min_length=1, max_length=500)
+    command: list[Template] = Field(min_length=1, max_length=1000)
+    image: Digest
+    environment: dict[Variable, Template] = Field(default_factory=dict, max_length=200)
+    files: list[SmallFile] = Field(default_factory=list, max_length=50)
+    inputs: list[Transfer] = Field(default_factory=list, max_length=100)
+    outputs: list[Transfer] = Field(default_factory=list, max_length=100)
+    cores: int = Field(ge=1, le=100_000)
+    memory_mb: int = Field(ge=1, le=100_000_000)
+    disk_mb: int = Field(ge=1, le=10_000_000)
+    gpus: int = Field(ge=0, le=1000)
+    walltime_s: int = Field(ge=1, le=366 * 86_400)
+    network: bool
+
+    @model_validator(mode="after")
+    def _templates_name_columns(self) -> "PlanStage":
+        texts = [
+            *self.command,
+            *self.environment.values(),
+            *(one.url for one in (*self.inputs, *self.outputs)),
+        ]
+        missing = {name for text in texts for name in template.columns(text)} - {*self.columns, "id"}
+        if missing:
+            raise ValueError(f"stage {self.name} names columns that it has not: {', '.join(sorted(missing))}")
+        return self
+
+
+class Plan(Message):
+    """A campaign as the hub keeps it: all but its rows."""
+
+    name: CampaignName
+    work_type: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = None
+    project: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]] = None
+    centre: Optional[CentreName] = None
+    image_source: list[Annotated[str, StringConstraints(pattern=r"^oras://[a-z0-9:/._-]+$")]] = Field(
+        default_factory=list, max_length=10
+    )
+    priority: int = Field(default=0, ge=-1000, le=1000)
+    retries: int = Field(default=0, ge=0, le=20)
+    infrastructure_retries: int = Field(default=5, ge=0, le=100)
+    max_waiting: int = Field(default=200, ge=1, le=10_000)
+    pause: Breaker = Breaker()
+    deadline: Optional[UtcMoment] = None
+    after: list[CampaignName] = Field(default_factory=list, max_length=20)
+    notes: Annotated[str, StringConstraints(max_length=4000)] = ""
+    stages: list[PlanStage] = Field(min_length=1, max_length=20)
+
+    @model_validator(mode="after")
+    def _stages_are_in_order(self) -> "Plan":
+        seen: list[str] = []
+        for stage in self.stages:
+            if stage.name in seen:
+                raise ValueError(f"two stages are called {stage.name!r}")
+            if stage.after is not None and stage.after not in seen:
+                raise ValueError(f"stage {stage.name} is after {stage.after!r}, which is no earlier stage")
+            seen.append(stage.name)
+        return self
+
+
+class NewRows(Message):
+    """Body of `POST /v1/campaigns/{name}/rows`: the id and the values of each row, in the order of the columns."""
+
+    stage: StageName
+    rows: list[tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], list[str]]] = Field(
+        max_length=ROWS_AT_ONCE
+    )
+
+
+class Added(Message):
+    """What an injection brought."""
+
+    added: int
+    known: int
+
+
+class Counts(Message):
+    """How many rows of a stage are in one state, at one centre, for one reason."""
+
+    stage: StageName
+    state: RowState
+    centre: str = ""
+    failure: str = ""
+    """The class of the failure."""
+    rows: int
+
+
+class Failure(Message):
+    """Rows that failed alike."""
+
+    stage: StageName
+    failure: str
+    """exit, signal, memory, disk, walltime, staging, image, node, row, refused or removed."""
+    signature: str
+    """What they have in common in words, e.g. `exit code 3`."""
+    rows: int
+    sample: str
+    """The id of one of them; its log is kept."""
+    centres: dict[str, int]
+    """How many of them ended at which centre."""
+
+
+class Campaign(Message):
+    """A campaign in short."""
+
+    name: CampaignName
+    owner: str
+    """`<centre>.<user>`."""
+    digest: Digest
+    state: CampaignState
+    reason: str
+    """Why it is paused or waits; one sentence."""
+    priority: int
+    created: UtcMoment
+    changed: UtcMoment
+    deadline: Optional[UtcMoment] = None
+    notes: str = ""
+    rows: int
+    done: int
+    failed: int
+
+
+class Campaigns(Message):
+    """Answer of `GET /v1/campaigns`."""
+
+    campaigns: list[Campaign]
+
+
+class Status(Message):
+    """Answer of `GET /v1/campaigns/{name}`."""
+
+    campaign: Campaign
+    counts: list[Counts]
+    failures: list[Failure]
+    retried: int
+    """How many attempts were spent beyond the first of each row."""
+
+
+class RowInfo(Message):
+    """One row."""
+
+    number: int
+    """Orders the rows; later pages continue after the last one."""
+    stage: StageName
+    id: str
+    state: RowState
+    attempt: int
+    job: str = ""
+    centre: str = ""
+    failure: str = ""
+    signature: str = ""
+    exit_code: Optional[int] = None
+    reason: str = ""
+    ended: Optional[UtcMoment] = None
+    wall_s: Optional[float] = None
+    values: list[str] = Field(default_factory=list)
+
+
+class RowPage(Message):
+    """Answer of `GET /v1/campaigns/{name}/rows`."""
+
+    rows: list[RowInfo]
+    more: bool
+
+
+class Log(Message):
+    """Answer of `GET /v1/campaigns/{name}/log`: the end of what one attempt of a row wrote."""
+
+    id: str
+    stage: StageName
+    attempt: int
+    stdout: str
+    stderr: str
+    truncated: bool
+
+
+class Selection(Message):
+    """Which rows an action is for; what is left out does not matter."""
+
+    stage: Optional[StageName] = None
+    state: Optional[RowState] = None
+    centre: Optional[Annotated[str, StringConstraints(max_length=63)]] = None
+    failure: Optional[Annotated[str, StringConstraints(max_length=32)]] = None
+    signature: Optional[Annotated[str, StringConstraints(max_length=300)]] = None
+    exit_code: Optional[int] = Field(default=None, ge=-(2**31), le=2**31 - 1)
+    ids: list[Annotated[str, StringConstraints(max_length=200)]] = Field(
+        default_factory=list, max_length=10_000
+    )
+
+
+class Change(Message):
+    """Body of `POST /v1/campaigns/{name}/set`; what is left out stays."""
+
+    priority: Optional[int] = Field(default=None, ge=-1000, le=1000)
+    stage: Optional[StageName] = None
+    """The stage whose resources change; all of them where it is left out."""
+    cores: Optional[int] = Field(default=None, ge=1, le=100_000)
+    memory_mb: Optional[int] = Field(default=None, ge=1, le=100_000_000)
+    disk_mb: Optional[int] = Field(default=None, ge=1, le=10_000_000)
+    walltime_s: Optional[int] = Field(default=None, ge=1, le=366 * 86_400)
+    max_waiting: Optional[int] = Field(default=None, ge=1, le=10_000)
+
+
+class Done(Message):
+    """Answer of an action: how many rows it concerns."""
+
+    rows: int
