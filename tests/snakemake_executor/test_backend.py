@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fallow.errors import NotAvailableError, RefusedError
+from fallow.hub import HubRefusedError
 from fallow.messages import StorageAccess
 from fallow.queue import JobSpec, JobState
 from snakemake_executor_plugin_fallow.backend import GIVE_UP_SUBMITTING_S, Backend, Entry
@@ -126,11 +127,15 @@ def test_a_lost_job_is_submitted_again_and_not_reported(
     assert (event.done, event.job) == (True, "2.0")
 
 
-def test_resubmission_is_bounded_and_the_reason_told(backend: Backend, queue: MemoryQueue, add: Any) -> None:
+def test_resubmission_is_bounded_and_the_reason_told(
+    backend: Backend, queue: MemoryQueue, clock: list[float], add: Any
+) -> None:
     add(1)
     events = []
     for key in (FIRST, AGAIN, ONCE_MORE):
-        events += backend.poll() + backend.poll()
+        events += backend.poll()
+        clock[0] += 60
+        events += backend.poll()
         queue.change(key, state=JobState.REMOVED, reason="pilot gone")
     events += backend.poll()
     [event] = events
@@ -139,6 +144,44 @@ def test_resubmission_is_bounded_and_the_reason_told(backend: Backend, queue: Me
         event.reason
         == "the infrastructure lost the job 3 times, at last because the job was removed: pilot gone"
     )
+
+
+def test_a_lost_job_goes_elsewhere_for_a_while(backend: Backend, queue: MemoryQueue, add: Any) -> None:
+    [entry] = add(1)
+    entry.requirements = "TARGET.HasFuse"
+    backend.poll()
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=75, pilot="alder-7")
+    backend.poll()
+    backend.poll()
+    asked = queue.specs[AGAIN].requirements
+    assert asked is not None
+    assert asked.startswith('(TARGET.HasFuse) && (TARGET.FallowPilot =!= "alder-7" || time() > ')
+
+
+def test_the_second_loss_waits_for_what_failed_to_come_back(
+    backend: Backend, queue: MemoryQueue, clock: list[float], add: Any
+) -> None:
+    add(1)
+    for key in (FIRST, AGAIN):
+        backend.poll()
+        queue.change(key, state=JobState.FINISHED, exit_code=75)
+        backend.poll()
+    backend.poll()
+    assert ONCE_MORE not in queue.records
+    clock[0] += 10
+    backend.poll()
+    assert ONCE_MORE in queue.records
+
+
+def test_a_user_who_is_logged_out_loses_no_job(
+    backend: Backend, queue: MemoryQueue, clock: list[float], add: Any
+) -> None:
+    queue.failures = [HubRefusedError("The hub refused: the token expired.", status=401)]
+    add(1)
+    assert backend.poll() == []
+    clock[0] += 60
+    backend.poll()
+    assert FIRST in queue.records
 
 
 def test_long_waits_do_not_use_up_the_resubmissions(backend: Backend, queue: MemoryQueue, add: Any) -> None:

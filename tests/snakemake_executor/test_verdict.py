@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from fallow.queue import JobState
-from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, judge, reconsider
+from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, elsewhere, judge, reconsider
 
 from .conftest import a_record
 
@@ -28,6 +28,17 @@ def test_a_job_that_ended_well_is_done() -> None:
             Verdict.FAILED,
             "out of memory or disk: memory",
         ),
+        (
+            {"state": JobState.HELD, "hold_code": 21, "hold_subcode": 102, "reason": "used 900 MB"},
+            Verdict.FAILED,
+            "out of memory (mem_mb): used 900 MB",
+        ),
+        (
+            {"state": JobState.HELD, "hold_code": 21, "hold_subcode": 104, "reason": "full"},
+            Verdict.FAILED,
+            "out of disk (disk_mb): full",
+        ),
+        ({"state": JobState.HELD, "hold_code": 21, "reason": "no"}, Verdict.LOST, "on hold: no"),
         ({"state": JobState.HELD, "hold_code": 47}, Verdict.FAILED, "out of time"),
         ({"state": JobState.HELD, "hold_code": 26, "reason": "no"}, Verdict.FAILED, "policy"),
         ({"state": JobState.HELD, "hold_code": 1}, Verdict.ACTIVE, "on hold"),
@@ -74,3 +85,22 @@ def test_without_its_output_a_failed_job_stays_failed() -> None:
 def test_credentials_that_expired_in_a_long_wait_are_nobodys_failure(finished: int, counted: bool) -> None:
     judgement = judge(a_record(state=JobState.FINISHED, exit_code=76, submitted=100, finished=finished))
     assert (judgement.verdict, judgement.counted) == (Verdict.LOST, counted)
+
+
+@pytest.mark.parametrize(
+    "said", ["MemoryError", "sh: Cannot allocate memory", "returned non-zero exit status 137."]
+)
+def test_a_rule_that_could_get_no_memory_is_told_so(said: str) -> None:
+    record = a_record(state=JobState.FINISHED, exit_code=1)
+    judgement = reconsider(judge(record), record, f"fallow-job: started\n{said}\n")
+    assert judgement.verdict is Verdict.FAILED
+    assert "out of memory (mem_mb)" in judgement.reason
+
+
+def test_a_loss_without_a_pilot_changes_no_requirements() -> None:
+    assert elsewhere("TARGET.X", None, 0) == "TARGET.X"
+    assert elsewhere(None, a_record(pilot=None), 0) is None
+
+
+def test_a_pilots_name_that_is_not_one_never_becomes_an_expression() -> None:
+    assert elsewhere(None, a_record(pilot='a" || true || "'), 0) is None

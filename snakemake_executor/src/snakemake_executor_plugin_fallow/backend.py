@@ -9,18 +9,26 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fallow.errors import FallowError, NotAvailableError
+from fallow.errors import FallowError
 from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.keys import Ended, Identity
 from snakemake_executor_plugin_fallow.leftovers import Leftovers
 from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
 from snakemake_executor_plugin_fallow.queuelike import QueueLike
 from snakemake_executor_plugin_fallow.summary import JobSummary, append, keys, summarise
-from snakemake_executor_plugin_fallow.verdict import Judgement, Verdict, judge, reconsider
+from snakemake_executor_plugin_fallow.verdict import (
+    Judgement,
+    Verdict,
+    elsewhere,
+    judge,
+    passing,
+    pause_s,
+    reconsider,
+)
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +49,16 @@ class Entry:
     spec: JobSpec
     payload: Payload
     since: float
-    """When the present submission was first tried."""
+    """When the present submission was first tried, or will be."""
     job: str | None = None
     losses: int = 0
+    requirements: str | None = field(init=False)
+    """What its rule asks of every slot."""
     absences: int = 0
     """In how many polls on end neither the queue nor its history knew the job."""
+
+    def __post_init__(self) -> None:
+        self.requirements = self.spec.requirements
 
 
 @dataclass(frozen=True)
@@ -139,7 +152,11 @@ class Backend:
                 waiting = (
                     []
                     if self._cancelled
-                    else [entry for entry in self._entries.values() if entry.job is None]
+                    else [
+                        entry
+                        for entry in self._entries.values()
+                        if entry.job is None and self._clock() >= entry.since
+                    ]
                 )
             events: list[Event] = []
             for start in range(0, len(waiting), _BATCH):
@@ -192,9 +209,9 @@ class Backend:
                 files = self._spool.put(entry.spec.key, entry.payload.document(access))
                 specs.append(entry.spec.model_copy(update={"input_files": files}))
             ids = self._queue.submit(specs)
-        except NotAvailableError as error:
-            return self._put_off(batch, error)
         except FallowError as error:
+            if passing(error):
+                return self._put_off(batch, error)
             if len(batch) > 1:  # one bad job must not fail the others
                 return [event for entry in batch for event in self._submit([entry])]
             return [self._fail(batch[0], str(error))]
@@ -215,7 +232,7 @@ class Backend:
         except FallowError as error:
             log.warning("the jobs' storage credentials are not renewed yet: %s", error)
 
-    def _put_off(self, batch: Sequence[Entry], error: NotAvailableError) -> list[Event]:
+    def _put_off(self, batch: Sequence[Entry], error: FallowError) -> list[Event]:
         self._failures += 1
         self._not_before = self._clock() + min(2.0**self._failures, _LONGEST_PAUSE_S)
         log.warning("%d jobs could not be submitted and will be tried again: %s", len(batch), error)
@@ -238,7 +255,7 @@ class Backend:
         ):
             self._note(entry, record, "lost", judgement.reason)
             entry.losses += judgement.counted
-            self._again(entry, judgement.reason)
+            self._again(entry, record, judgement.reason)
             return None
         with self._lock:
             self._entries.pop(entry.spec.key, None)
@@ -249,13 +266,16 @@ class Backend:
         self._note(entry, record, "done" if done else "failed", reason)
         return Event(entry.handle, done=done, reason=reason, job=entry.job, logs=files)
 
-    def _again(self, entry: Entry, reason: str) -> None:
+    def _again(self, entry: Entry, record: JobRecord | None, reason: str) -> None:
         lost, old = entry.job, entry.spec.key
         with self._lock:
             self._entries.pop(old, None)
             entry.job = None
-            entry.since = self._clock()
-            entry.spec = entry.spec.model_copy(update={"key": self.key(entry.identity)})
+            entry.since = self._clock() + pause_s(entry.losses)
+            where = elsewhere(entry.requirements, record, time.time())
+            entry.spec = entry.spec.model_copy(
+                update={"key": self.key(entry.identity), "requirements": where}
+            )
             self._entries[entry.spec.key] = entry
         log.warning(
             "job %s (%s) is submitted again, %d of %d: %s",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import enum
+import re
 from dataclasses import dataclass, replace
 
+from fallow.errors import FallowError, NotAvailableError, RefusedError
 from fallow.queue import JobRecord, JobState
 
 EXIT_INFRASTRUCTURE = 75
@@ -15,9 +17,30 @@ EXIT_EXPIRED = 76
 STARTED = "fallow-job: started"
 """What our script writes to stderr first: the container came up."""
 
+AVOIDED_S = 300
+"""For so long a job is kept from the pilot that lost it; then any will do, for there may be no other."""
+
 _SHORT_WAIT_S = 600
 _OUT_OF_RESOURCES = 34
 _HELD_BY_OWNER = 1
+_HELD_BY_PILOT = 21
+_OUT_OF = {102: "memory (mem_mb)", 104: "disk (disk_mb)", 105: "time (runtime)"}
+"""What pilots hold a job for, by the subcode of their WANT_HOLD."""
+_PILOT = 21
+_OUT_OF = {102: "memory (mem_mb)", 104: "disk (disk_mb)", 105: "time (runtime)"}
+"""What pilots hold a job for, by the subcode of their WANT_HOLD."""
+_STAGING = re.compile(
+    r"Failed to (retrieve input from storage|store output in storage|retrieve storage object|get \w+ of|"
+    r"check existence of)|EndpointConnectionError|Could not connect to the endpoint URL"
+)
+"""How Snakemake and its S3 plugin say that the storage failed them."""
+_RULE_FAILED = re.compile(r"CalledProcessError|RuleException|returned non-zero exit status")
+_ABSENT = re.compile(r"NotFoundError|Not Found|NoSuchKey|404")
+_PILOT = re.compile(r"[a-z0-9-]+")
+_UNAUTHENTICATED = 401
+_NO_MEMORY = re.compile(
+    r"MemoryError|Cannot allocate memory|std::bad_alloc|[Oo]ut of memory|exit status 137|SIGKILL"
+)
 _HELD_BY_POLICY = frozenset({3, 5, 26, 27})
 
 
@@ -65,7 +88,35 @@ def reconsider(judgement: Judgement, record: JobRecord, stderr: str | None) -> J
         return replace(judgement, reason=last)
     if record.exit_code is not None and STARTED not in stderr:
         return Judgement(Verdict.LOST, f"the container did not start: {last}")
+    if judgement.verdict is Verdict.FAILED and _NO_MEMORY.search(stderr):
+        return replace(judgement, reason=f"{judgement.reason}; it seems to be out of memory (mem_mb)")
     return judgement
+
+
+def elsewhere(requirements: str | None, record: JobRecord | None, now: float) -> str | None:
+    """The requirements of a job's next submission: not where it was lost, for a while.
+
+    Args:
+        requirements: What its rule asks of every slot.
+        record: How it was lost.
+        now: Unix time.
+    """
+    if record is None or record.pilot is None or not _PILOT.fullmatch(record.pilot):
+        return requirements
+    away = f'(TARGET.FallowPilot =!= "{record.pilot}" || time() > {int(now) + AVOIDED_S})'
+    return f"({requirements}) && {away}" if requirements else away
+
+
+def pause_s(losses: int) -> float:
+    """How long a job waits before it is submitted again after so many losses: what failed may need a moment."""
+    return 0.0 if losses <= 1 else min(60.0, 5.0 * 2.0 ** (losses - 1))
+
+
+def passing(error: FallowError) -> bool:
+    """Whether what kept a submission off may pass: the hub is away, or the user has to log in again."""
+    if isinstance(error, RefusedError):
+        return getattr(error, "status", None) == _UNAUTHENTICATED or "fallow login" in error.remedy
+    return isinstance(error, NotAvailableError)
 
 
 def _finished(record: JobRecord) -> Judgement:
@@ -91,6 +142,8 @@ def _held(record: JobRecord) -> Judgement:
         )
     if record.hold_code == _OUT_OF_RESOURCES:
         return Judgement(Verdict.FAILED, f"out of memory or disk: {record.reason}")
+    if record.hold_code == _HELD_BY_PILOT and record.hold_subcode in _OUT_OF:
+        return Judgement(Verdict.FAILED, f"out of {_OUT_OF[record.hold_subcode]}: {record.reason}")
     if record.hold_code in _HELD_BY_POLICY:
         return Judgement(Verdict.FAILED, f"the hub's policy stopped the job: {record.reason}")
     if record.hold_code == _HELD_BY_OWNER:

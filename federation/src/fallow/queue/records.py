@@ -10,7 +10,7 @@ from typing import Any
 PROJECTION = [
     "ClusterId", "ProcId", "FallowRun", "FallowKey", "FallowName", "FallowWalltime",
     "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "NumJobStarts",
-    "HoldReason", "HoldReasonCode", "RemoveReason", "VacateReason",
+    "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RemoveReason", "VacateReason",
     "QDate", "JobCurrentStartDate", "JobCurrentStartExecutingDate", "CompletionDate",
     "MachineAttrFallowCentre0", "MachineAttrFallowPilot0",
 ]  # fmt: skip
@@ -56,6 +56,8 @@ class JobRecord:
     submitted: int | None
     started: int | None
     finished: int | None
+    hold_subcode: int | None = None
+    """Which limit of a pilot the job went over, where that is why it is held."""
 
     @property
     def succeeded(self) -> bool:
@@ -106,6 +108,7 @@ def record(ad: Mapping[str, Any]) -> JobRecord:
         submitted=_number(ad, "QDate"),
         started=_number(ad, "JobCurrentStartExecutingDate") or _number(ad, "JobCurrentStartDate"),
         finished=_number(ad, "CompletionDate") or None,
+        hold_subcode=_number(ad, "HoldReasonSubCode") if state is JobState.HELD else None,
     )
 
 
