@@ -161,7 +161,8 @@ def test_a_job_that_is_just_starting_is_back_in_seconds_when_its_pilot_leaves(
         batch = submit({"job": LONG}, centre=place.name)
         job = batch.ids["job"]
         wait_until(lambda: queue_says(job, "JobStatus") == "2", "the job's start", 120)
-        place.login.run(["scancel", "--signal=TERM", *place.batch_jobs()])
+        signal = ["scancel", "--signal=TERM", *place.batch_jobs()]
+        place.login.run(signal, check=False)  # a pilot without work may have left meanwhile
         asked = time.monotonic()
         wait_until(
             lambda: queue_says(job, "JobStatus") != "2" or int(queue_says(job, "NumShadowStarts")) > 1,

@@ -38,27 +38,41 @@ def addresses(operator: Operator) -> dict[str, str]:
     return found
 
 
-def live_startd(operator: Operator, somebody: Any) -> str:
-    """The own port of a pilot that runs now, which its centre's network may reach; ads of those that left remain a while."""
-    asked = ["condor_status", "-startd", "-constraint", "FallowPilot =!= undefined", "-af", "MyAddress"]
-    found: list[str] = []
+Ping = Callable[[list[str]], str]
+"""Runs a command as somebody; what it prints."""
+
+
+def asked(address: str, everybody: dict[str, Ping]) -> dict[str, dict[str, str]]:
+    """What a daemon decides for each identity."""
+    ping = ["condor_ping", "-addr", address, "-table", "ALL"]
+    return {name: decisions(run(ping)) for name, run in everybody.items()}
+
+
+def asked_of_a_pilot(operator: Operator, everybody: dict[str, Ping]) -> dict[str, dict[str, str]]:
+    """What a pilot decides at its own port, which its centre's network may reach.
+
+    Pilots leave when they like, and the ads of those that left remain a while: one must answer everybody.
+    """
+    query = ["condor_status", "-startd", "-constraint", "FallowPilot =!= undefined", "-af", "MyAddress"]
+    found: list[dict[str, dict[str, str]]] = []
 
     def answers() -> bool:
-        for address in {line.partition("?")[0].rstrip(">") + ">" for line in operator(*asked).stdout.split()}:
-            if decisions(somebody.run("condor_ping", "-addr", address, "-table", "ALL").stdout):
-                found.append(address)
+        for address in {line.partition("?")[0].rstrip(">") + ">" for line in operator(*query).stdout.split()}:
+            decided = asked(address, everybody)
+            if all(decided.values()):
+                found.append(decided)
         return bool(found)
 
-    wait_until(answers, "a pilot", 60)
+    wait_until(answers, "a pilot", 120, pause_s=0.5)
     return found[0]
 
 
-def table(seen: dict[tuple[str, str], dict[str, str]]) -> str:
+def table(seen: dict[str, dict[str, dict[str, str]]]) -> str:
     """The table as text: a row for each daemon and level, a column for each identity."""
     lines = [f"{'daemon':<12}{'level':<18}" + "".join(f"{name:<28}" for name in IDENTITIES).rstrip()]
     for daemon in (*DAEMONS, "startd"):
-        for level in seen["nobody", daemon]:
-            cells = [seen[name, daemon][level] for name in IDENTITIES]
+        for level in seen[daemon]["nobody"]:
+            cells = [seen[daemon][name][level] for name in IDENTITIES]
             lines.append(f"{daemon:<12}{level:<18}" + "".join(f"{cell:<28}" for cell in cells).rstrip())
     return "\n".join(lines) + "\n"
 
@@ -71,13 +85,13 @@ def test_each_identity_may_do_what_the_table_says_and_no_more(
         "user": attacker(condor_token("alice")),
         "pilot": attacker(condor_token("launcher-cedar")),
     }
-    seen = {}
-    startd = live_startd(operator, outsiders["nobody"])
-    for daemon, address in {**addresses(operator), "startd": startd}.items():
-        ping = ["condor_ping", "-addr", address, "-table", "ALL"]
-        for name, somebody in outsiders.items():
-            seen[name, daemon] = decisions(somebody.run(*ping).stdout)
-        seen["hub", daemon] = decisions(operator(*ping, check=False).stdout)
+    everybody: dict[str, Ping] = {
+        name: lambda argv, somebody=somebody: somebody.run(*argv).stdout  # type: ignore[misc]
+        for name, somebody in outsiders.items()
+    }
+    everybody["hub"] = lambda argv: operator(*argv, check=False).stdout
+    seen = {daemon: asked(address, everybody) for daemon, address in addresses(operator).items()}
+    seen["startd"] = asked_of_a_pilot(operator, everybody)
     comments = "".join(line for line in TABLE.read_text().splitlines(True) if line.startswith("#"))
     assert comments + table(seen) == TABLE.read_text()
 
