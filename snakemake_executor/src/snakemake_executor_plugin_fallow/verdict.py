@@ -26,16 +26,6 @@ _HELD_BY_OWNER = 1
 _HELD_BY_PILOT = 21
 _OUT_OF = {102: "memory (mem_mb)", 104: "disk (disk_mb)", 105: "time (runtime)"}
 """What pilots hold a job for, by the subcode of their WANT_HOLD."""
-_PILOT = 21
-_OUT_OF = {102: "memory (mem_mb)", 104: "disk (disk_mb)", 105: "time (runtime)"}
-"""What pilots hold a job for, by the subcode of their WANT_HOLD."""
-_STAGING = re.compile(
-    r"Failed to (retrieve input from storage|store output in storage|retrieve storage object|get \w+ of|"
-    r"check existence of)|EndpointConnectionError|Could not connect to the endpoint URL"
-)
-"""How Snakemake and its S3 plugin say that the storage failed them."""
-_RULE_FAILED = re.compile(r"CalledProcessError|RuleException|returned non-zero exit status")
-_ABSENT = re.compile(r"NotFoundError|Not Found|NoSuchKey|404")
 _PILOT = re.compile(r"[a-z0-9-]+")
 _UNAUTHENTICATED = 401
 _NO_MEMORY = re.compile(
