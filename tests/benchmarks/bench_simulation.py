@@ -45,7 +45,7 @@ def generated() -> list[swf.Record]:
 def waits_s(jobs: Sequence[Job], cores: dict[str, int], policy: Policy) -> dict[str, float]:
     """The mean wait of each centre's jobs, and of all."""
     found: dict[str, list[float]] = defaultdict(list)
-    for run in simulate(Workload(jobs, steady(cores)), policy, Books(parse_rules(RULES))):
+    for run in simulate(Workload(jobs, steady(cores)), policy, Books(parse_rules(RULES))).runs:
         found[run.job.centre].append(run.wait_s)
         found["all"].append(run.wait_s)
     return {centre: mean(waits) for centre, waits in found.items()}

@@ -12,11 +12,17 @@ from hypothesis import strategies as st
 from fallow.rules import default_text, parse_rules
 from fallow_matcher.simulation.books import Books
 from fallow_matcher.simulation.engine import Run, simulate
-from fallow_matcher.simulation.policies import ByRules, FirstCome, Isolated, Policy
+from fallow_matcher.simulation.policies import ByRules, FairShare, FirstCome, Isolated, Policy
 from fallow_matcher.simulation.workload import Job, Step, Workload, steady
 
 RULES = parse_rules(default_text())
-POLICIES: list[Policy] = [ByRules(RULES), FirstCome(), Isolated()]
+POLICIES: list[Policy] = [
+    ByRules(RULES),
+    FirstCome(),
+    ByRules(RULES, takes_back=True),
+    FairShare(),
+    Isolated(),
+]
 CENTRES = ("alder", "birch", "cedar")
 
 
@@ -26,7 +32,7 @@ def job(centre: str, at_s: float, wall_s: float = 10, units: int = 1, **more: st
 
 def run(workload: Workload, policy: Policy | None = None) -> tuple[list[Run], Books]:
     books = Books(RULES)
-    return simulate(workload, policy or ByRules(RULES), books), books
+    return simulate(workload, policy or ByRules(RULES), books).runs, books
 
 
 WORKLOADS = st.builds(
@@ -54,7 +60,7 @@ WORKLOADS = st.builds(
 )
 
 
-@pytest.mark.parametrize("policy", POLICIES[:2])
+@pytest.mark.parametrize("policy", POLICIES[:-1])
 @given(workload=WORKLOADS)
 def test_no_job_is_lost_doubled_or_early(policy: Policy, workload: Workload) -> None:
     runs, _ = run(workload, policy)
@@ -175,10 +181,10 @@ def test_an_exchange_is_charged_as_asked_for_and_settled_as_used() -> None:
     charged = {}
 
     class Watching(ByRules):
-        def choose(self, groups, provider, seen):  # type: ignore[no-untyped-def]
+        def places(self, group, providers, seen):  # type: ignore[no-untyped-def]
             if seen.now_s == 50:
                 charged.update({centre: account.balance for (centre, _), account in seen.items()})
-            return super().choose(groups, provider, seen)
+            return super().places(group, providers, seen)
 
     simulate(Workload(jobs, steady({"alder": 3})), Watching(RULES), books)
     assert charged == pytest.approx({"alder": 2000, "birch": -2000}, rel=1e-3)

@@ -55,16 +55,23 @@ class Books(Mapping[tuple[str, str], Account]):
         if provider != job.centre:
             self._move(job, provider, job.units * job.requested_s * self._factor(provider))
 
-    def settle(self, job: Job, provider: str) -> None:
-        """A job that ran for `wall_s` ends now: what it asked for is replaced by what it used."""
+    def settle(self, job: Job, provider: str, ran_s: float) -> None:
+        """A job that ran for `ran_s` ends now: what it asked for is replaced by what it used."""
         if provider == job.centre:
             return
-        rate = job.units * self._factor(provider)
-        used = rate * min(job.wall_s, job.requested_s)
-        self._move(job, provider, used - rate * job.requested_s * 2 ** (-job.wall_s / self._half_life_s))
+        used = job.units * self._factor(provider) * min(ran_s, job.requested_s)
+        self._move(job, provider, used - self._still_charged(job, provider, ran_s))
         giver = self[provider, job.resource_class]
         giver.contributed += used
         giver.credit_line = credit_line(giver.contributed, self._share)
+
+    def void(self, job: Job, provider: str, ran_s: float) -> None:
+        """A job loses its place after `ran_s`: the provider did not hold out, and nobody owes anything."""
+        if provider != job.centre:
+            self._move(job, provider, -self._still_charged(job, provider, ran_s))
+
+    def _still_charged(self, job: Job, provider: str, ran_s: float) -> float:
+        return job.units * self._factor(provider) * job.requested_s * 2 ** (-ran_s / self._half_life_s)
 
     def _move(self, job: Job, provider: str, value: float) -> None:
         for centre, amount in ((provider, value), (job.centre, -value)):

@@ -19,4 +19,4 @@ def under(document: str, workload: Workload) -> list[Outcome]:
     """
     rules = parse_rules(document)
     books = Books(rules)
-    return summarise(simulate(workload, ByRules(rules), books), books, workload.centres)
+    return summarise(simulate(workload, ByRules(rules), books).runs, books, workload.centres)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fallow.rules import CPU
 
@@ -33,6 +33,22 @@ class Step:
     at_s: float
     units: int
     resource_class: str = CPU
+    evicts: bool = False
+    """Whether jobs that no longer have room end at once and wait again; else what runs may end."""
+    private: bool = False
+    """Whether the centre keeps these units to itself; they count beside those that it shares."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pilots:
+    """How the capacity of a centre comes: in pilots, each a batch job of its own."""
+
+    units: int
+    """What one pilot has."""
+    startup_s: float
+    """How long after a place is free for it a pilot takes its first job."""
+    walltime_s: float
+    """How long it takes jobs; one that runs then goes back to the queue, and a new pilot starts."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,10 @@ class Workload:
 
     jobs: Sequence[Job]
     capacity: Sequence[Step]
+    pilots: Mapping[tuple[str, str], Pilots] = field(default_factory=dict)
+    """By centre and resource class; capacity of others is simply there."""
+    speed: Mapping[str, float] = field(default_factory=dict)
+    """How fast the shared units of a centre are where they are not as fast as the jobs' lengths suppose."""
 
     @property
     def centres(self) -> list[str]:
