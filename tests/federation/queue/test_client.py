@@ -1,6 +1,7 @@
 """The queue client against bindings that can be made to fail; the real bindings are used in the integration tests."""
 
 import itertools
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +24,8 @@ class Schedd:
         self.ads: dict[str, dict[str, Any]] = {}
         self.calls: list[str] = []
         self.failures: dict[str, list[str]] = {}
+        self.constraints: list[str] = []
+        self.before_spool: Callable[[], object] | None = None
         self._clusters = itertools.count(1)
 
     def _called(self, method: str) -> None:
@@ -43,12 +46,16 @@ class Schedd:
 
     def spool(self, result: Any) -> None:
         self._called("spool")
+        if self.before_spool is not None:
+            act, self.before_spool = self.before_spool, None
+            act()
         for ad in self.ads.values():
             if ad["ClusterId"] == result.cluster():
                 ad.update(JobStatus=1, HoldReasonCode=None)
 
-    def query(self, constraint: str, projection: list[str], **_: Any) -> list[dict[str, Any]]:
+    def query(self, constraint: str, projection: Sequence[str] = (), **_: Any) -> list[dict[str, Any]]:
         self._called("query")
+        self.constraints.append(constraint)
         return [dict(ad) for ad in self.ads.values() if f'"{ad["FallowRun"]}"' in constraint]
 
     def act(self, action: str, constraint: str, reason: tuple[str, int]) -> dict[str, int]:
@@ -126,6 +133,29 @@ def test_jobs_that_an_earlier_client_left_half_submitted_are_replaced(schedd: Sc
     assert [ad["HoldReasonCode"] for ad in schedd.ads.values()] == [16]
     assert a_queue().submit([spec()]) == ["2.0"]
     assert list(schedd.ads) == ["2.0"]
+
+
+def test_another_clients_jobs_whose_files_are_on_the_way_are_left_alone(schedd: Schedd, spec: Any) -> None:
+    first, second = a_queue(), a_queue()
+    found: list[list[str]] = []
+    schedd.before_spool = lambda: found.append(second.submit([spec(key="b")]))
+    assert first.submit([spec(key="a")]) == ["1.0"]
+    assert found == [["2.0"]]
+    assert {ad["FallowKey"]: ad["JobStatus"] for ad in schedd.ads.values()} == {"a": 1, "b": 1}
+
+
+def test_what_has_ended_is_asked_for_without_what_still_waits(schedd: Schedd, spec: Any) -> None:
+    a_queue().status("r1", ended=True)
+    assert schedd.constraints == [
+        'FallowRun =?= "r1" && (JobStatus == 3 || JobStatus == 4 || JobStatus == 5)'
+    ]
+
+
+def test_many_ids_make_a_short_constraint(schedd: Schedd) -> None:
+    a_queue().ads([*(f"7.{number}" for number in range(300)), "7.400", "9.1"])
+    assert schedd.constraints == [
+        "(ClusterId == 7 && (ProcId >= 0 && ProcId <= 299 || ProcId == 400)) || (ClusterId == 9 && (ProcId == 1))"
+    ]
 
 
 def test_a_removed_job_may_be_submitted_again_under_its_key(schedd: Schedd, spec: Any) -> None:

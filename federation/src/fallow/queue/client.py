@@ -22,6 +22,9 @@ TokenProvider = Callable[[], QueueToken]
 
 _RENEW_BEFORE_S = 120.0
 _ID_CHUNK = 500
+_USABLE = (JobState.WAITING, JobState.RUNNING, JobState.FINISHED)
+_ENDED = "(JobStatus == 3 || JobStatus == 4 || JobStatus == 5)"
+_HALF = "JobStatus == 5 && HoldReasonCode == 16"
 _REFUSALS = (
     "SUBMIT_REQUIREMENT",
     "AUTHENTICATE",
@@ -66,6 +69,7 @@ class Queue:
         self._token: QueueToken | None = None
         self._schedd: Any = None
         self._known: dict[str, dict[str, str]] = {}
+        self._half: dict[str, set[str]] = {}
 
     def submit(self, specs: Sequence[JobSpec]) -> list[str]:
         """Submit a batch in one transaction and send its input files.
@@ -89,16 +93,24 @@ class Queue:
         with LOCK:
             new = [spec for spec in specs if spec.key not in self._keys(spec.run)]
             if new:
+                self._remove_half_submitted(new)
                 for spec, job in zip(new, self._submit_new(new)):
                     self._known[spec.run][spec.key] = job
             return [self._known[spec.run][spec.key] for spec in specs]
 
-    def status(self, run: str) -> dict[str, JobRecord]:
-        """All jobs of `run` that are in the queue, by key, in one query.
+    def status(self, run: str, *, ended: bool = False) -> dict[str, JobRecord]:
+        """The jobs of `run` that are in the queue, by key, in one query.
 
         Absent from the answer is not finished: see `history`.
+
+        Args:
+            run: The run's id.
+            ended: Only those that neither wait nor run: however many jobs there are, the answer is as short as the news.
         """
-        ads = self._call("query the queue", "query", equals("FallowRun", run), PROJECTION)
+        constraint = equals("FallowRun", run)
+        if ended:
+            constraint += f" && {_ENDED}"
+        ads = self._call("query the queue", "query", constraint, PROJECTION)
         return {found.key: found for found in map(record, ads)}
 
     def jobs(self, run: str | None = None) -> list[JobRecord]:
@@ -179,14 +191,28 @@ class Queue:
         return int(answer["TotalSuccess"]) if answer is not None else 0
 
     def _keys(self, run: str) -> dict[str, str]:
-        """Keys of `run` in the queue; asked for once, half-submitted jobs of an earlier client removed."""
+        """Keys of `run` in the queue; asked for once."""
         if run not in self._known:
             there = self.status(run)
-            if any(job.state is JobState.STAGING for job in there.values()):
-                self._give_up(f"{equals('FallowRun', run)} && JobStatus == 5 && HoldReasonCode == 16")
-            usable = (JobState.WAITING, JobState.RUNNING, JobState.FINISHED)
-            self._known[run] = {key: job.id for key, job in there.items() if job.state in usable}
+            self._known[run] = {key: job.id for key, job in there.items() if job.state in _USABLE}
+            self._half[run] = {key for key, job in there.items() if job.state is JobState.STAGING}
         return self._known[run]
+
+    def _remove_half_submitted(self, specs: Sequence[JobSpec]) -> None:
+        """Remove jobs of these keys whose files an earlier client never sent.
+
+        Jobs of other keys stay: another client of the run may be about to send their files.
+        """
+        for run in {spec.run for spec in specs}:
+            wanted = {spec.key for spec in specs if spec.run == run} & self._half[run]
+            if wanted:
+                there = self.status(run, ended=True)
+                ids = [
+                    job.id for key, job in there.items() if key in wanted and job.state is JobState.STAGING
+                ]
+                if ids:
+                    self._give_up(f"{_HALF} && ({_any_of(ids)})")
+                self._half[run] -= wanted
 
     def _call(self, what: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """One exchange with the schedd, located anew after a failure; the bindings' errors become ours."""
@@ -220,15 +246,31 @@ def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
 
 
 def _any_of(ids: Sequence[str]) -> str:
-    """A constraint for these job ids.
+    """A constraint for these job ids; the schedd looks at the processes of a cluster only where the cluster is right.
 
     Raises:
         UsageError: One of them is not a job id.
     """
-    clauses = []
+    clusters: dict[int, list[int]] = {}
     for job in ids:
         cluster, _, process = job.partition(".")
         if not (cluster.isascii() and cluster.isdigit() and process.isascii() and process.isdigit()):
             raise UsageError(f"{job!r} is not a job id.", remedy="A job id looks like 12.0; see: fallow jobs")
-        clauses.append(f"(ClusterId == {int(cluster)} && ProcId == {int(process)})")
-    return " || ".join(clauses)
+        clusters.setdefault(int(cluster), []).append(int(process))
+    return " || ".join(
+        f"(ClusterId == {cluster} && ({_one_of(processes)}))" for cluster, processes in clusters.items()
+    )
+
+
+def _one_of(processes: Iterable[int]) -> str:
+    """A condition on `ProcId`, short where processes follow one another."""
+    spans: list[list[int]] = []
+    for process in sorted(set(processes)):
+        if spans and process == spans[-1][1] + 1:
+            spans[-1][1] = process
+        else:
+            spans.append([process, process])
+    return " || ".join(
+        f"ProcId == {first}" if first == last else f"ProcId >= {first} && ProcId <= {last}"
+        for first, last in spans
+    )
