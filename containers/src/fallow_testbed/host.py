@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from fallow.errors import FallowError, NotAvailableError
+from fallow_testbed.patience import crowding
 
 INIT = Path(__file__).with_name("host-init.sh")
 PATH = "/opt/fallow/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -169,7 +170,7 @@ class Host:
         feed = {"input": stdin} if stdin is not None else {"stdin": subprocess.DEVNULL}
         try:
             done = subprocess.run(
-                line, text=True, capture_output=True, timeout=timeout_s, check=False, **feed
+                line, text=True, capture_output=True, timeout=timeout_s * crowding(), check=False, **feed
             )
         except subprocess.TimeoutExpired as error:
             raise FallowError(f"{argv[0]} on {self.name} did not end within {timeout_s:.0f} s.") from error

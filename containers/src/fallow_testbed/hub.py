@@ -73,6 +73,7 @@ def start(layout: Layout) -> None:
     start_condor(hub)
     start_gateway(hub)
     start_matcher(hub)
+    start_campaigns(hub)
 
 
 def start_condor(hub: Host) -> None:
@@ -90,6 +91,11 @@ def start_condor(hub: Host) -> None:
 def start_matcher(hub: Host) -> subprocess.Popen[bytes]:
     """Start the matcher; nobody waits for it, as matching goes on without it."""
     return hub.spawn(["fallow", "-v", "hub", "matcher"], user=ACCOUNT, log="/var/log/fallow/matcher.log")
+
+
+def start_campaigns(hub: Host) -> subprocess.Popen[bytes]:
+    """Start the conductor of campaigns; nobody waits for it, as what is in the queue goes on without it."""
+    return hub.spawn(["fallow", "-v", "hub", "campaigns"], user=ACCOUNT, log="/var/log/fallow/campaigns.log")
 
 
 def start_gateway(hub: Host) -> None:

@@ -7,17 +7,18 @@ from collections.abc import Callable, Sequence
 
 from fallow.errors import NotAvailableError
 from fallow_testbed.host import Host
+from fallow_testbed.patience import Patience
 
 
 def wait_until(condition: Callable[[], bool], what: str, deadline_s: float, pause_s: float = 0.05) -> None:
     """Return as soon as `condition` holds.
 
     Raises:
-        NotAvailableError: It did not hold within `deadline_s`.
+        NotAvailableError: It did not hold within `deadline_s` (of an idle machine, see `Patience`).
     """
-    end = time.monotonic() + deadline_s
+    patience = Patience(deadline_s)
     while not condition():
-        if time.monotonic() > end:
+        if patience.over():
             raise NotAvailableError(
                 f"{what} was not ready within {deadline_s:.0f} s.", remedy="Look into its log."
             )
@@ -35,9 +36,9 @@ def serve(
     log = f"/var/log/fallow/{what}.log"
     server = host.spawn(argv, user=user, log=log)
     connect = ["bash", "-c", 'exec 3<>"/dev/tcp/$0/$1"', host.name, str(port)]
-    end = time.monotonic() + deadline_s
+    patience = Patience(deadline_s)
     while host.run(connect, check=False).returncode != 0:
-        if server.poll() is not None or time.monotonic() > end:
+        if server.poll() is not None or patience.over():
             said = (host.files / log.lstrip("/")).read_text(errors="replace").strip().splitlines()[-3:]
             state = "is not ready in time" if server.poll() is None else f"ended with {server.returncode}"
             raise NotAvailableError(f"The {what} on {host.name} {state}: {' / '.join(said)}")
