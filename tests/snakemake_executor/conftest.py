@@ -38,13 +38,22 @@ class MemoryQueue:
         self.removed: list[str] = []
         self.batches: list[int] = []
         self.failures: list[Exception] = []
+        self.refusal: Callable[[JobSpec], Exception | None] = lambda spec: None
+        self.tries = 0
         self.queries = 0
+        self.told: list[int] = []
+        """How many jobs each query for all of them gave."""
         self.stderr = "fallow-job: started\n"
         self.on_submit: Callable[[JobSpec, str], None] = lambda spec, job: None
+        self.on_query: Callable[[], object] = lambda: None
 
     def submit(self, specs: Sequence[JobSpec]) -> list[str]:
         if self.failures:
             raise self.failures.pop(0)
+        self.tries += 1
+        for spec in specs:
+            if refusal := self.refusal(spec):
+                raise refusal
         self.batches.append(len(specs))
         ids = [f"{len(self.batches)}.{number}" for number in range(len(specs))]
         for spec, job in zip(specs, ids, strict=True):
@@ -53,9 +62,16 @@ class MemoryQueue:
             self.on_submit(spec, job)
         return ids
 
-    def status(self, run: str) -> dict[str, JobRecord]:
+    def status(self, run: str, *, ended: bool = False) -> dict[str, JobRecord]:
         self.queries += 1
-        return {key: record for key, record in self.records.items() if record.run == run}
+        self.told += [len(self.records)] if not ended else []
+        self.on_query()
+        under_way = (JobState.WAITING, JobState.RUNNING) if ended else ()
+        return {
+            key: record
+            for key, record in self.records.items()
+            if record.run == run and record.state not in under_way
+        }
 
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
         return {key: record for key, record in self.past.items() if record.id in ids}

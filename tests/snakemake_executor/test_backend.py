@@ -2,12 +2,13 @@ import json
 import stat
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fallow.errors import NotAvailableError, RefusedError
+from fallow.errors import NotAvailableError, RefusedError, UsageError
 from fallow.hub import HubRefusedError
 from fallow.messages import StorageAccess
 from fallow.queue import JobSpec, JobState
@@ -269,11 +270,90 @@ def test_jobs_fail_when_the_hub_stays_away(
 def test_one_refused_job_does_not_fail_the_others_of_its_batch(
     backend: Backend, queue: MemoryQueue, add: Any
 ) -> None:
-    queue.failures = [RefusedError("No."), RefusedError("No container.")]
-    add(3)
+    queue.refusal = lambda spec: RefusedError("Not this type.") if spec.work_type == "urgent" else None
+    entries = add(4)
+    entries[1].spec = entries[1].spec.model_copy(update={"work_type": "urgent"})
     events = backend.submit()
-    assert [(event.handle, event.reason) for event in events] == [("handle 0", "No container.")]
-    assert queue.batches == [1, 1]
+    assert [(event.handle, event.reason) for event in events] == [("handle 1", "Not this type.")]
+    assert queue.batches == [3]
+
+
+def test_what_the_hub_refuses_of_one_job_it_is_not_asked_for_each_job_that_asks_the_same(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    queue.refusal = lambda spec: RefusedError("Not this type.")
+    add(200)
+    assert {event.reason for event in backend.submit()} == {"Not this type."}
+    assert queue.tries == 1
+    assert backend.active == 0
+
+
+def test_a_job_that_cannot_be_expressed_is_found_among_many(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    queue.refusal = lambda spec: UsageError("A bad name.") if spec.name == "job 70" else None
+    add(100)
+    assert [(event.handle, event.reason) for event in backend.submit()] == [("handle 70", "A bad name.")]
+    assert sum(queue.batches) == 99
+    assert queue.tries < 20
+
+
+def test_of_many_jobs_only_those_that_ended_are_asked_for_and_all_now_and_then(
+    backend: Backend, queue: MemoryQueue, clock: list[float], add: Any
+) -> None:
+    add(1500)
+    backend.submit()
+    assert queue.batches == [1000, 500]
+    assert backend.poll() == []
+    clock[0] += 1
+    queue.change(FIRST, state=JobState.FINISHED, exit_code=0)
+    assert [event.handle for event in backend.poll()] == ["handle 0"]
+    assert queue.told == [1500]
+    clock[0] += 60
+    assert backend.poll() == []
+    assert queue.told == [1500, 1500]
+
+
+def test_a_job_that_neither_waits_nor_has_ended_is_not_lost_before_all_are_asked_for(
+    backend: Backend, queue: MemoryQueue, clock: list[float], add: Any
+) -> None:
+    add(600)
+    backend.submit()
+    backend.poll()
+    for _ in range(10):
+        clock[0] += 1
+        assert backend.poll() == []
+    assert backend.active == 600
+
+
+def passes(clock: list[float], seconds: float) -> None:
+    clock[0] += seconds
+
+
+def test_the_pause_grows_with_what_a_query_takes_and_has_a_bound(
+    backend: Backend, queue: MemoryQueue, clock: list[float], add: Any
+) -> None:
+    add(1)
+    backend.submit()
+    pauses = []
+    for seconds in (0.1, 0.5, 10.0):
+        queue.on_query = partial(passes, clock, seconds)
+        backend.poll()
+        pauses.append(backend.pause_s)
+    assert pauses == [1.0, 2.0, 3.0]
+
+
+def test_a_cancellation_during_a_poll_ends_what_the_poll_does_with_the_jobs(
+    backend: Backend, queue: MemoryQueue, add: Any
+) -> None:
+    entries = add(3)
+    backend.submit()
+    for entry in entries:
+        queue.change(entry.spec.key, state=JobState.FINISHED, exit_code=1)
+    queue.on_query = lambda: backend.cancel() and None
+    assert backend.poll() == []
+    assert queue.taken == []
+    assert len(queue.removed) == 3
 
 
 def test_cancelling_removes_every_job_and_submits_none(

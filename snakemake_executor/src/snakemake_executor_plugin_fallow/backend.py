@@ -8,12 +8,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fallow.errors import FallowError
+from fallow.errors import FallowError, UsageError
 from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.keys import Ended, Identity
 from snakemake_executor_plugin_fallow.leftovers import Leftovers
@@ -33,7 +33,14 @@ from snakemake_executor_plugin_fallow.verdict import (
 log = logging.getLogger(__name__)
 
 GIVE_UP_SUBMITTING_S = 900.0
-_BATCH = 500
+_BATCH = 1000
+_FEW = 500
+"""Up to so many jobs, all are asked for in every poll; of more, only those that have ended, and all now and then."""
+_ALL_EVERY_S = 15.0
+_PAUSE_S = 1.0
+_LONGEST_POLL_PAUSE_S = 3.0
+_PAUSE_PER_QUERY = 4.0
+"""How much longer than the query of the queue the pause after it is: our share of its time stays below a fifth."""
 _ABSENCES = 3
 _LONGEST_PAUSE_S = 30.0
 
@@ -118,6 +125,8 @@ class Backend:
         self._cancelled = False
         self._failures = 0
         self._not_before = 0.0
+        self._all_at = 0.0
+        self._query_s = 0.0
         self.summaries: list[JobSummary] = []
 
     def key(self, identity: Identity) -> str:
@@ -133,6 +142,11 @@ class Backend:
         """How many jobs have not ended."""
         with self._lock:
             return len(self._entries)
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds between two polls: longer where the queue has much to look through."""
+        return min(_LONGEST_POLL_PAUSE_S, max(_PAUSE_S, _PAUSE_PER_QUERY * self._query_s))
 
     def add(self, entries: Iterable[Entry]) -> None:
         """Register jobs; `submit` sends them."""
@@ -160,7 +174,8 @@ class Backend:
                 )
             events: list[Event] = []
             for start in range(0, len(waiting), _BATCH):
-                events += self._submit(waiting[start : start + _BATCH])
+                if not self._cancelled:
+                    events += self._submit(waiting[start : start + _BATCH])
             return events
 
     def poll(self) -> list[Event]:
@@ -171,13 +186,14 @@ class Backend:
         if not asked or self._cancelled:
             return events
         self._renew()
-        there = self._queue.status(self._run)
-        gone = [str(entry.job) for key, entry in asked.items() if key not in there]
-        if gone:
-            there = {**self._queue.history(gone), **there}
+        there, complete = self._look(asked)
         finished, held = [], []
         for key, entry in asked.items():
+            if self._cancelled:
+                break
             job, record = str(entry.job), there.get(key)
+            if record is None and not complete:
+                continue
             entry.absences = 0 if record else entry.absences + 1
             if record is None and entry.absences < _ABSENCES:
                 continue
@@ -193,6 +209,19 @@ class Backend:
                 held.append(job)
         self._let_go(finished, held)
         return events
+
+    def _look(self, asked: Mapping[str, Entry]) -> tuple[dict[str, JobRecord], bool]:
+        """What is known of jobs, by key, and whether those that are missing have left the queue unknown to it."""
+        begun = self._clock()
+        complete = len(asked) <= _FEW or begun >= self._all_at
+        there = self._queue.status(self._run, ended=not complete)
+        self._query_s = self._clock() - begun
+        if complete:
+            self._all_at = begun + _ALL_EVERY_S
+            gone = [str(entry.job) for key, entry in asked.items() if key not in there]
+            if gone:
+                there = {**self._queue.history(gone), **there}
+        return there, complete
 
     def cancel(self) -> int:
         """Submit nothing more and remove every job of the run; returns how many were removed."""
@@ -212,9 +241,10 @@ class Backend:
         except FallowError as error:
             if passing(error):
                 return self._put_off(batch, error)
-            if len(batch) > 1:  # one bad job must not fail the others
-                return [event for entry in batch for event in self._submit([entry])]
-            return [self._fail(batch[0], str(error))]
+            parts = _apart(batch, error)
+            if len(parts) > 1:  # one bad job must not fail the others
+                return [event for part in parts for event in self._submit(part)]
+            return [self._fail(entry, str(error)) for entry in batch]
         finally:
             for entry in batch:
                 self._spool.clear(entry.spec.key)
@@ -309,6 +339,24 @@ class Backend:
             self._queue.remove(ids=held, reason="Dealt with by the workflow")
         except FallowError as error:
             log.info("ended jobs could not be released: %s", error)
+
+
+def _apart(batch: Sequence[Entry], error: FallowError) -> list[Sequence[Entry]]:
+    """The parts of a refused batch that are worth another try; the batch itself where none is.
+
+    The hub says the same to all jobs that ask for the same. What cannot be expressed may be a single job's name, and is
+    found out here, without the hub.
+    """
+    alike: dict[str, list[Entry]] = {}
+    for entry in batch:
+        asked = entry.spec.model_dump_json(exclude={"key", "name", "notes", "input_files"})
+        alike.setdefault(asked, []).append(entry)
+    if len(alike) > 1:
+        return list(alike.values())
+    if isinstance(error, UsageError) and len(batch) > 1:
+        middle = len(batch) // 2
+        return [batch[:middle], batch[middle:]]
+    return [batch]
 
 
 def _text(path: Path) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 import os
 import shlex
+import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -35,10 +36,9 @@ log = logging.getLogger(__name__)
 
 _TAIL_LINES = 40
 _PAUSE_S = 1.0
-_LONG_PAUSE_S = 3.0
-_MANY = 500
-"""So many jobs make a query of the queue worth a longer pause."""
 _PYTHON = "fallow-python"
+_DEFAULT_PACE = (100, 1.0)
+"""Snakemake's own `--max-jobs-per-timespan`: so many jobs in so many seconds."""
 
 
 class Executor(RemoteExecutor):  # type: ignore[misc]
@@ -48,6 +48,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     _ended = False
     _cancel_failed = False
     _job_cores: int | None = None
+    _shared_arguments: tuple[list[str], list[str]] | None = None
+    """What comes before and after a job's own arguments: the same for all jobs, and slow to put together."""
 
     def __post_init__(self) -> None:
         from fallow.errors import FallowError
@@ -57,6 +59,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.runs import claim
         from snakemake_executor_plugin_fallow.sources import pack, publish
 
+        _lift_default_pace(self.workflow)
         self._records = Path(".snakemake").absolute() / "fallow"
         self._records.mkdir(parents=True, exist_ok=True)
         self._claim = claim(self._records)
@@ -149,7 +152,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     @property
     def next_seconds_between_status_checks(self) -> float:
         """The pause between two polls: one query is cheap, and the interface's 10 s would delay what follows."""
-        return _PAUSE_S if self._backend is None or self._backend.active < _MANY else _LONG_PAUSE_S
+        return _PAUSE_S if self._backend is None else self._backend.pause_s
 
     @property
     def cores(self) -> int | str:
@@ -246,12 +249,17 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         """Snakemake's arguments in the job, as the interface builds them for a shell."""
         self._job_cores = cores
         try:
-            with _without_workdir(self.workflow):
-                command = self.format_job_exec(job)
+            own = self.get_job_args(job).strip()
+            if self._shared_arguments is None:
+                with _without_workdir(self.workflow):
+                    command = self.format_job_exec(job)
+                # what comes before (fetching sources, the user's precommand) is done by our script
+                before, _, after = command.partition(f"{_PYTHON} -m snakemake ")[2].partition(own)
+                self._shared_arguments = shlex.split(before), shlex.split(after)
         finally:
             self._job_cores = None
-        # what comes before (fetching sources, the user's precommand) is done by our script
-        return shlex.split(command.partition(f"{_PYTHON} -m snakemake ")[2])
+        before_own, after_own = self._shared_arguments
+        return [*before_own, *shlex.split(own), *after_own]
 
     def _report(self, event: Event) -> None:
         info = event.handle
@@ -269,6 +277,16 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 def _register(entry: Entry) -> None:
     """Have Snakemake's marks of unfinished outputs name the job that makes them now."""
     entry.handle.job.register(external_jobid=entry.job)
+
+
+def _lift_default_pace(workflow: Any) -> None:
+    """Let all ready jobs come at once, unless the user chose a pace.
+
+    Snakemake's default spares batch systems that start a program for each job; here a thousand are one transaction.
+    """
+    limit = getattr(workflow.scheduling_settings, "max_jobs_per_timespan", None)
+    if limit is not None and (limit.max_jobs, limit.timespan) == _DEFAULT_PACE:
+        limit.max_jobs = sys.maxsize
 
 
 @contextmanager

@@ -13,7 +13,7 @@ class QueueLike(Protocol):
     """See `fallow.queue.Queue`."""
 
     def submit(self, specs: Sequence[JobSpec]) -> list[str]: ...  # noqa: D102
-    def status(self, run: str) -> dict[str, JobRecord]: ...  # noqa: D102
+    def status(self, run: str, *, ended: bool = False) -> dict[str, JobRecord]: ...  # noqa: D102
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]: ...  # noqa: D102
     def remove(self, *, run: str | None = None, ids: Sequence[str] = (), reason: str = ...) -> int: ...  # noqa: D102
     def take(self, ids: Sequence[str]) -> None: ...  # noqa: D102
