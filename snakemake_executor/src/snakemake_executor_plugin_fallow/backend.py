@@ -17,9 +17,10 @@ from fallow.errors import FallowError, UsageError
 from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.keys import Ended, Identity
 from snakemake_executor_plugin_fallow.leftovers import Leftovers
+from snakemake_executor_plugin_fallow.notes import Notes
 from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
 from snakemake_executor_plugin_fallow.queuelike import QueueLike
-from snakemake_executor_plugin_fallow.summary import JobSummary, append, keys, summarise
+from snakemake_executor_plugin_fallow.summary import JobSummary, append, read, summarise, with_note
 from snakemake_executor_plugin_fallow.verdict import (
     Judgement,
     Verdict,
@@ -43,6 +44,7 @@ _PAUSE_PER_QUERY = 4.0
 """How much longer than the query of the queue the pause after it is: our share of its time stays below a fifth."""
 _ABSENCES = 3
 _LONGEST_PAUSE_S = 30.0
+STREAMS = ("stdout", "stderr")
 
 
 @dataclass
@@ -89,6 +91,7 @@ class Backend:
         spool: Where input files are kept until the queue has them.
         records: Directory for the run's report and for what failed jobs wrote.
         resubmissions: How often a job that the infrastructure lost is submitted again.
+        notes: Where jobs say how they get on, if they do.
         resubmitted: Called with each entry that got another job id.
         clock: Seconds that only grow.
     """
@@ -102,6 +105,7 @@ class Backend:
         spool: SpoolArea,
         records: Path,
         resubmissions: int,
+        notes: Notes | None = None,
         resubmitted: Callable[[Entry], None] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -112,6 +116,7 @@ class Backend:
         self._logs = records / run
         self.report = records / f"{run}.jsonl"
         self._resubmissions = resubmissions
+        self._notes = notes
         self._resubmitted = resubmitted
         self._clock = clock
         self._lock = threading.Lock()
@@ -127,7 +132,6 @@ class Backend:
         self._not_before = 0.0
         self._all_at = 0.0
         self._query_s = 0.0
-        self.summaries: list[JobSummary] = []
 
     def key(self, identity: Identity) -> str:
         """The key of a job's next submission, the same as that of a killed process that came as far."""
@@ -135,7 +139,7 @@ class Backend:
 
     def over(self) -> list[str]:
         """The keys of all submissions of this run that have been dealt with."""
-        return keys(self.report)
+        return [job.key for job in read(self.report)]
 
     @property
     def active(self) -> int:
@@ -229,14 +233,24 @@ class Backend:
         with self._submitting:  # a submission that is under way ends first, so its jobs are removed too
             return self._queue.remove(run=self._run, reason="The workflow was cancelled")
 
+    def summary(self) -> list[JobSummary]:
+        """What became of all submissions of the run, with what the jobs said that they used; their notes are removed."""
+        jobs = read(self.report)
+        if self._notes is None or not jobs:
+            return jobs
+        said = self._notes.read_all(job.key for job in jobs if job.outcome == "done")
+        self._notes.remove_all()
+        return [with_note(job, said.get(job.key)) for job in jobs]
+
     def _submit(self, batch: Sequence[Entry]) -> list[Event]:
         try:
             self.leftovers.displace([entry.spec.key for entry in batch])
             access = self._access()
             specs = []
             for entry in batch:
-                files = self._spool.put(entry.spec.key, entry.payload.document(access))
-                specs.append(entry.spec.model_copy(update={"input_files": files}))
+                notes = self._notes.url(entry.spec.key) if self._notes else None
+                files = self._spool.put(entry.spec.key, entry.payload.document(access, notes))
+                specs.append(entry.spec.model_copy(update={"input_files": files, "notes": notes}))
             ids = self._queue.submit(specs)
         except FallowError as error:
             if passing(error):
@@ -290,6 +304,8 @@ class Backend:
         with self._lock:
             self._entries.pop(entry.spec.key, None)
         done = judgement.verdict is Verdict.DONE
+        if not done and not files:
+            files = self._last_words(entry)
         reason = judgement.reason
         if judgement.verdict is Verdict.LOST:
             reason = f"the infrastructure lost the job {entry.losses + 1} times, at last because {reason}"
@@ -326,11 +342,25 @@ class Backend:
         found = (directory / "stdout", directory / "stderr")
         return found if all(path.is_file() for path in found) else ()
 
+    def _last_words(self, entry: Entry) -> tuple[Path, ...]:
+        """What a job that was killed said before: its logs, its stdout, and last its stderr."""
+        note = self._notes.read(entry.spec.key) if self._notes else None
+        if note is None:
+            return ()
+        directory = self._logs / entry.spec.key
+        directory.mkdir(parents=True, exist_ok=True)
+        names = [*(name for name in note.said if name not in STREAMS), *STREAMS]
+        files = []
+        for number, name in enumerate(names):
+            path = directory / (name if name in STREAMS else f"log-{number}-{Path(name).name}")
+            path.write_text(note.said.get(name, ""), encoding="utf-8")
+            files.append(path)
+        return tuple(files)
+
     def _note(self, entry: Entry, record: JobRecord | None, outcome: str, reason: str) -> None:
         summary = summarise(entry.rule, entry.spec, str(entry.job), outcome, reason, record)
         self._over.add(entry.spec.key)
         append(self.report, summary)
-        self.summaries.append(summary)
 
     def _let_go(self, finished: Sequence[str], held: Sequence[str]) -> None:
         """Tell the queue which jobs we are done with; if that fails they only stay longer."""

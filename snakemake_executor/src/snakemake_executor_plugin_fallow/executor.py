@@ -11,6 +11,7 @@ What Snakemake's interface does unasked, and what is done about it:
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shlex
@@ -55,6 +56,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from fallow.errors import FallowError
         from snakemake_executor_plugin_fallow.backend import Backend
         from snakemake_executor_plugin_fallow.federation import Federated
+        from snakemake_executor_plugin_fallow.job.fallow_job import store
+        from snakemake_executor_plugin_fallow.notes import Notes
         from snakemake_executor_plugin_fallow.payload import SpoolArea
         from snakemake_executor_plugin_fallow.runs import claim
         from snakemake_executor_plugin_fallow.sources import pack, publish
@@ -80,6 +83,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 spool=SpoolArea(Path(self._temporary.name)),
                 records=self._records,
                 resubmissions=_whole_number(self.executor_settings.resubmissions),
+                notes=Notes(self.workflow.storage_settings.default_storage_prefix, self.run, store),
                 resubmitted=_register,
             )
             self._sources = publish(
@@ -143,10 +147,17 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             self._backend.leftovers.drop()
             self._federated.close()
             self._claim.close()
-        if self._backend.summaries:
-            from snakemake_executor_plugin_fallow.summary import table
+        self._summarise(self._backend)
 
-            shown = f"Jobs of the run (also in {self._backend.report}):\n{table(self._backend.summaries)}"
+    def _summarise(self, backend: Backend) -> None:
+        """Show how each rule fared where, and write it down for programs."""
+        from snakemake_executor_plugin_fallow.efficiency import document, table
+
+        jobs = backend.summary()
+        if jobs:
+            path = backend.report.with_suffix(".json")
+            path.write_text(json.dumps(document(self.run, jobs), indent=1) + "\n", encoding="utf-8")
+            shown = f"Rules of the run {self.run} (more in {path}):\n{table(jobs)}"
             self.logger.info(shown)
 
     @property
@@ -237,6 +248,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             precommand=self.workflow.remote_execution_settings.precommand or "",
             environment=self.envvars(),
             links=links(digests),
+            logs=[str(path) for member in members for path in member.log],
         )
         return Entry(info, job.name, identity, spec, payload, since=time.monotonic())
 

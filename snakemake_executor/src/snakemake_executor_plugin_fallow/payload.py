@@ -1,4 +1,4 @@
-"""What is spooled with a job: our script and one private description of what it is to do."""
+"""What is spooled with a job: our scripts and one private description of what it is to do."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from fallow.storage.aws import config, process_document
 from snakemake_executor_plugin_fallow.job.fallow_job import CREDENTIAL_PROCESS
 
 SCRIPT = "fallow_job.py"
+_SCRIPTS = (SCRIPT, "fallow_notes.py")
 DESCRIPTION = "job.json"
 
 _EXPIRY_MARGIN_S = 60.0
@@ -48,9 +49,11 @@ class Payload:
     """The user's shell command before everything else."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     links: Mapping[str, str] = field(default_factory=dict)
+    logs: Sequence[str] = ()
+    """The rule's log files, as the job's Snakemake will call them."""
 
-    def document(self, access: Access | None) -> str:
-        """The description as JSON, with the credentials of `access`."""
+    def document(self, access: Access | None, notes: str | None = None) -> str:
+        """The description as JSON, with the credentials of `access`; the job says how it gets on at the URL `notes`."""
         private: dict[str, str] = {}
         paths: dict[str, str] = {}
         if access is not None:
@@ -71,6 +74,8 @@ class Payload:
                 "precommand": self.precommand,
                 "environment": dict(self.environment),
                 "links": dict(self.links),
+                "logs": list(self.logs),
+                "notes": notes,
                 "files": private,
                 "private_paths": paths,
                 "expires": access.storage.expires.timestamp() - _EXPIRY_MARGIN_S if access else None,
@@ -87,16 +92,16 @@ class SpoolArea:
 
     def __init__(self, root: Path) -> None:
         self._root = private_directory(root)
-        self._script = self._root / SCRIPT
-        self._script.write_bytes(
-            files("snakemake_executor_plugin_fallow").joinpath("job", SCRIPT).read_bytes()
-        )
+        self._scripts = tuple(self._root / name for name in _SCRIPTS)
+        for path in self._scripts:
+            source = files("snakemake_executor_plugin_fallow").joinpath("job", path.name)
+            path.write_bytes(source.read_bytes())
 
     def put(self, key: str, document: str) -> tuple[Path, ...]:
         """Write a job's description; returns all its input files."""
         description = private_directory(self._root / key) / DESCRIPTION
         write_private(description, document)
-        return (self._script, description)
+        return (*self._scripts, description)
 
     def clear(self, key: str) -> None:
         """Remove what was written for a job."""

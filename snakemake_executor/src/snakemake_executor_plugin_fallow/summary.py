@@ -1,14 +1,15 @@
-"""What a run did: one line of JSON for each job, and a table for people."""
+"""What each job of a run did: one line of JSON for each submission that has ended."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from fallow.queue import JobRecord, JobSpec
+from snakemake_executor_plugin_fallow.notes import Note
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,24 @@ class JobSummary:
     finished: int | None = None
     waited_s: int | None = None
     ran_s: int | None = None
+    memory_mb: int | None = None
+    """Memory that it asked for."""
+    walltime_s: int | None = None
+    """Time that it asked for."""
+    used_cpu_s: float | None = None
+    """CPU time of all its processes, Snakemake's own start included."""
+    used_mb: float | None = None
+    """The most memory that its processes held together."""
 
 
 def summarise(
     rule: str, spec: JobSpec, job: str, outcome: str, reason: str, record: JobRecord | None
 ) -> JobSummary:
     """The summary of a submission that has ended; without a record, nobody knows how."""
-    bare = JobSummary(spec.key, job, rule, spec.name, outcome, reason, spec.cores)
+    bare = JobSummary(
+        spec.key, job, rule, spec.name, outcome, reason, spec.cores,
+        memory_mb=spec.memory_mb, walltime_s=spec.walltime_s,
+    )  # fmt: skip
     if record is None:
         return bare
     return replace(
@@ -56,12 +68,20 @@ def summarise(
     )
 
 
-def keys(path: Path) -> list[str]:
-    """The keys of the submissions in a run's file; a line that a kill cut off counts for nothing."""
+def with_note(job: JobSummary, note: Note | None) -> JobSummary:
+    """The summary with what the job said that it used."""
+    return job if note is None else replace(job, used_cpu_s=note.cpu_s, used_mb=note.memory_mb)
+
+
+def read(path: Path) -> list[JobSummary]:
+    """The submissions in a run's file, in the order in which they ended; a line that a kill cut off counts for nothing."""
+    known = {field.name for field in fields(JobSummary)}
     found = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-        with contextlib.suppress(ValueError, TypeError, KeyError):
-            found.append(str(json.loads(line)["key"]))
+        with contextlib.suppress(ValueError, TypeError):
+            values = json.loads(line)
+            if isinstance(values, Mapping):
+                found.append(JobSummary(**{name: value for name, value in values.items() if name in known}))
     return found
 
 
@@ -69,25 +89,3 @@ def append(path: Path, job: JobSummary) -> None:
     """Add a job to the run's file, complete at any moment."""
     with path.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(asdict(job)) + "\n")
-
-
-def table(jobs: Sequence[JobSummary]) -> str:
-    """The jobs as a table for people, in the order in which they ended."""
-    head = ("job", "rule", "outcome", "centre", "starts", "waited s", "ran s")
-    rows = [
-        (job.job, job.name or job.rule, job.outcome, *(_shown(value) for value in _facts(job)))
-        for job in jobs
-    ]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (head, *rows)
-    )
-
-
-def _facts(job: JobSummary) -> tuple[object, ...]:
-    return (job.centre, job.starts, job.waited_s, job.ran_s)
-
-
-def _shown(value: object) -> str:
-    return "-" if value is None else str(value)

@@ -122,7 +122,7 @@ def outcome(
     for name in ("alder", "birch", "cedar"):
         Site(name, bed.layout()).fallow("resume")
     Site("alder", bed.layout()).wait_for_pilots()
-    directory = tmp_path_factory.mktemp("chaos")
+    directory = tmp_path_factory.mktemp(f"chaos-{seed}-")
     workflow = Workflow(bed, directory, ensure_sif("worker").sif)
     (directory / "Snakefile").write_text(SNAKEFILE)
     runner = Runner(workflow)

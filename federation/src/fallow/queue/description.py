@@ -48,6 +48,7 @@ _COMMON = {
     "MY.FallowImageSource": "$(f_image_source)",
     "MY.FallowProject": "$(f_project)",
     "MY.FallowNetwork": "$(f_network)",
+    "MY.FallowNotes": "$(f_notes)",
 }
 
 
@@ -83,6 +84,7 @@ def _row(spec: JobSpec) -> dict[str, str]:
         "f_image_source": literal(" ".join(spec.image_source)) if spec.image_source else "undefined",
         "f_project": literal(spec.project) if spec.project else "undefined",
         "f_network": "true" if spec.network else "false",
+        "f_notes": literal(spec.notes) if spec.notes else "undefined",
         "f_images": literal(" ".join(spec.images)) if spec.images else "undefined",
     }
 

@@ -12,7 +12,7 @@ PROJECTION = [
     "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "NumJobStarts",
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RemoveReason", "VacateReason",
     "QDate", "JobCurrentStartDate", "JobCurrentStartExecutingDate", "CompletionDate",
-    "MachineAttrFallowCentre0", "MachineAttrFallowPilot0",
+    "MachineAttrFallowCentre0", "MachineAttrFallowPilot0", "FallowNotes",
 ]  # fmt: skip
 """All the attributes that a record is made of: what a status query asks for."""
 
@@ -58,6 +58,8 @@ class JobRecord:
     finished: int | None
     hold_subcode: int | None = None
     """Which limit of a pilot the job went over, where that is why it is held."""
+    notes: str | None = None
+    """Where in the user's storage the job says what it writes while it runs."""
 
     @property
     def succeeded(self) -> bool:
@@ -108,6 +110,7 @@ def record(ad: Mapping[str, Any]) -> JobRecord:
         submitted=_number(ad, "QDate"),
         started=_number(ad, "JobCurrentStartExecutingDate") or _number(ad, "JobCurrentStartDate"),
         finished=_number(ad, "CompletionDate") or None,
+        notes=_text(ad, "FallowNotes"),
         hold_subcode=_number(ad, "HoldReasonSubCode") if state is JobState.HELD else None,
     )
 

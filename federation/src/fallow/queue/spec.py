@@ -44,6 +44,8 @@ class JobSpec(BaseModel):
     """Absolute local directory that the job belongs to; `Queue.fetch` may name another."""
     environment: dict[str, str] = {}
     """Environment variables of the job; never secrets."""
+    notes: Optional[Annotated[str, StringConstraints(max_length=1000, pattern=r"^s3://[!-~]+$")]] = None
+    """Where in the user's storage the job says what it writes while it runs."""
     cores: int = Field(default=1, ge=1)
     memory_mb: int = Field(default=1024, ge=1)
     disk_mb: int = Field(default=1024, ge=1)

@@ -79,6 +79,20 @@ def put_object(access: StorageAccess, key: str, text: str, *, ca_file: Path | No
         client.put_object(Bucket=access.bucket, Key=key, Body=text.encode())
 
 
+def get_object(access: StorageAccess, key: str, *, ca_file: Path | None) -> bytes | None:
+    """A small object, or None if there is none.
+
+    Raises:
+        NotAvailableError: boto3 is not installed, or the store does not answer or refuses.
+    """
+    with _client(access, ca_file) as client:
+        try:
+            body: bytes = client.get_object(Bucket=access.bucket, Key=key)["Body"].read()
+        except client.exceptions.NoSuchKey:
+            return None
+    return body
+
+
 def remove_object(access: StorageAccess, key: str, *, ca_file: Path | None) -> None:
     """Remove an object, if it is there.
 

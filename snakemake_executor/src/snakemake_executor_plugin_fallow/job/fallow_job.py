@@ -6,6 +6,7 @@ and without the second that Snakemake's idle threads take to end.
 """
 
 import hashlib
+import importlib
 import io
 import json
 import logging
@@ -55,11 +56,12 @@ def main() -> NoReturn:
         os.environ.update(environment(private, job))
     except OSError as error:
         give_up(f"the working directory cannot be prepared: {error}")
+    notes = take_notes(job)
     if job["precommand"] and subprocess.run(["sh", "-c", job["precommand"]], check=False).returncode != 0:
         sys.exit("the precommand failed")
     if job["sources"]:
         unpack(fetch(job["sources"]["url"], job["sources"]["sha256"]))
-    run_snakemake(job["arguments"])
+    run_snakemake(job["arguments"], notes)
 
 
 def read(path: Path) -> "dict[str, Any]":
@@ -144,19 +146,24 @@ def latest(access: "dict[str, Any]", renewal: "dict[str, str]") -> "dict[str, An
     return found
 
 
-def fetch(url: str, sha256: str) -> bytes:
-    """The archive of the workflow's sources, checked."""
+def store() -> Any:
+    """A client of the workflow's storage."""
     import boto3
-    from botocore.exceptions import BotoCoreError, ClientError
 
-    place = urlsplit(url)
     chosen = {
         name: os.environ[variable] for name, variable in S3_SETTINGS.items() if os.environ.get(variable)
     }
+    return boto3.resource("s3", **chosen).meta.client  # type: ignore[call-overload]
+
+
+def fetch(url: str, sha256: str) -> bytes:
+    """The archive of the workflow's sources, checked."""
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    place = urlsplit(url)
     for attempt in range(FETCH_ATTEMPTS):
         try:
-            store: Any = boto3.resource("s3", **chosen).meta.client  # type: ignore[call-overload]
-            answer = store.get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
+            answer = store().get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
             archive: bytes = answer["Body"].read()
             if hashlib.sha256(archive).hexdigest() == sha256:
                 return archive
@@ -175,7 +182,14 @@ def unpack(archive: bytes) -> None:
         sources.extractall(filter="data")
 
 
-def run_snakemake(arguments: "list[str]") -> NoReturn:
+def take_notes(job: "dict[str, Any]") -> Any:
+    """What tells how the job gets on and what it needs, or None where nobody wants to know."""
+    if not job.get("notes"):
+        return None
+    return importlib.import_module("fallow_notes").Notes(job["notes"], job["logs"], store)
+
+
+def run_snakemake(arguments: "list[str]", notes: Any = None) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
     sys.argv = ["snakemake", *arguments]
     sys.path[0] = str(Path.cwd())
@@ -189,6 +203,8 @@ def run_snakemake(arguments: "list[str]") -> NoReturn:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
+    if notes is not None:
+        notes.finish(code)
     os._exit(code)
 
 
