@@ -135,7 +135,7 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     ports = [free_port() for _ in range(4)]
     names = ("master.port", "volume.port", "filer.port", "s3.port")
     command = ["weed", "server", f"-dir={place}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-s3"]
-    command += [f"-s3.config={place / 's3.json'}", "-volume.max=50"]
+    command += [f"-s3.config={place / 's3.json'}", "-volume.max=50", "-s3.port.iceberg=0", "-s3.port.lance=0"]
     command += [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
     program = Path(sys.executable).with_name("weed")
     with (place / "log").open("wb") as log:

@@ -43,6 +43,7 @@ class Node:
         (root / "site" / "snakemake").mkdir(parents=True)
         (root / "site" / "snakemake" / "__init__.py").touch()
         (root / "site" / "snakemake" / "cli.py").write_text(FAKE_SNAKEMAKE)
+        (root / "site" / "snakemake" / "rules.py").write_text("class Rule: pass")
         (self.sandbox / "fallow_job.py").write_bytes(SCRIPT.read_bytes())
 
     def run(self, *, exit_code: int = 0, **changes: Any) -> "subprocess.CompletedProcess[str]":

@@ -3,6 +3,7 @@ import tarfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,9 @@ from snakemake_executor_plugin_fallow import sources
 
 class Workflow:
     """Writes its files in whatever order it is told."""
+
+    dag = SimpleNamespace(jobs=())
+    included = rules = ()
 
     def __init__(self, *names: str) -> None:
         self.names = names
@@ -86,8 +90,11 @@ def test_an_archive_that_nobody_used_for_long_is_let_go(store: Any, monkeypatch:
     assert old.sha256 != new.sha256
 
 
-@mock_aws
-def test_a_storage_that_does_not_take_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    with pytest.raises(NotAvailableError, match="s3://nowhere/w"):
-        sources.publish(b"archive", "s3://nowhere/w")
+def test_a_bucket_of_ones_own_is_made_when_it_is_first_needed(store: Any) -> None:
+    sources.publish(b"archive", "s3://mine/w")
+    assert {found["Name"] for found in store.list_buckets()["Buckets"]} == {"users", "mine"}
+
+
+def test_a_storage_that_does_not_take_it_is_named(store: Any) -> None:
+    with pytest.raises(NotAvailableError, match="s3://x/w"):
+        sources.publish(b"archive", "s3://x/w")

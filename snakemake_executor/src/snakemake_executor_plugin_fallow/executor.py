@@ -58,9 +58,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.federation import Federated
         from snakemake_executor_plugin_fallow.job.fallow_job import store
         from snakemake_executor_plugin_fallow.notes import Notes
-        from snakemake_executor_plugin_fallow.payload import SpoolArea
         from snakemake_executor_plugin_fallow.runs import claim
         from snakemake_executor_plugin_fallow.sources import pack, publish
+        from snakemake_executor_plugin_fallow.spool import SpoolArea
 
         _lift_default_pace(self.workflow)
         self._records = Path(".snakemake").absolute() / "fallow"
@@ -87,7 +87,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 resubmitted=_register,
             )
             self._sources = publish(
-                pack(self.workflow), self.workflow.storage_settings.default_storage_prefix
+                pack(self.workflow),
+                self.workflow.storage_settings.default_storage_prefix,
+                {**os.environ, **self.envvars()},
             )
             if self._claim.resumed and (left := self._backend.leftovers.find(self._backend.over())):
                 message = f"Taking up the run {self.run} again: {left} of its jobs are in the queue."
@@ -214,8 +216,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.backend import Entry
         from snakemake_executor_plugin_fallow.containers import links, rule_images, uses_containers
         from snakemake_executor_plugin_fallow.keys import identity_of
-        from snakemake_executor_plugin_fallow.payload import SCRIPT, Payload
+        from snakemake_executor_plugin_fallow.payload import Payload
         from snakemake_executor_plugin_fallow.resources import request
+        from snakemake_executor_plugin_fallow.spool import PROGRAM
 
         assert self._backend is not None  # noqa: S101
         job = info.job
@@ -231,7 +234,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             name=_title(job),
             image=self._federated.image,
             images=tuple(sorted(set(digests.values()))),
-            argv=("python", SCRIPT),
+            argv=("python", PROGRAM),
             directory=self._records,
             cores=asked.cores,
             memory_mb=asked.memory_mb,

@@ -93,13 +93,13 @@ class Federated:
         return digest
 
     def access(self) -> Access | None:
-        """Storage access for jobs that are submitted now, or None where they bring their own.
+        """Storage access for jobs that are submitted now, without keys where they bring their own.
 
         Raises:
             UsageError: The workflow's storage prefix is not in the storage that the hub gives this user.
         """
         if self.own_keys:
-            return None
+            return Access(None, self._all_authorities())
         with self._lock:
             if self._given is None or time.time() > self._given[0]:
                 storage = self.hub.storage(self._below())
@@ -118,12 +118,20 @@ class Federated:
         if self._put:
             access = self._given[1] if self._given else None
             with contextlib.suppress(FallowError):
-                if access is not None and access.renewal is not None:
+                if access is not None and access.storage is not None and access.renewal is not None:
                     remove_object(access.storage, access.renewal["key"], ca_file=self.settings.ca_file)
+
+    def _all_authorities(self) -> str | None:
+        """Those that everybody trusts, and the federation's: the user's own keys may be for its storage."""
+        if self.settings.ca_file is None:
+            return None
+        import certifi
+
+        return certifi.contents() + self.settings.ca_file.read_text(encoding="utf-8")
 
     def _put_renewal(self, access: Access) -> None:
         """Give jobs that run credentials that last longer."""
-        assert access.renewal is not None  # noqa: S101 - made with the access
+        assert access.storage is not None and access.renewal is not None  # noqa: S101, PT018 - made here
         text = json.dumps(process_document(access.storage))
         put_object(access.storage, access.renewal["key"], text, ca_file=self.settings.ca_file)
         self._put = True

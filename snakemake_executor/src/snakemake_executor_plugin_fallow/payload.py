@@ -14,7 +14,7 @@ from fallow.storage.aws import config, process_document
 from snakemake_executor_plugin_fallow.job.fallow_job import CREDENTIAL_PROCESS
 
 SCRIPT = "fallow_job.py"
-_SCRIPTS = (SCRIPT, "fallow_notes.py")
+_SCRIPTS = (SCRIPT, "fallow_s3.py", "fallow_memory.py", "fallow_notes.py")
 DESCRIPTION = "job.json"
 
 _EXPIRY_MARGIN_S = 60.0
@@ -24,7 +24,8 @@ _EXPIRY_MARGIN_S = 60.0
 class Access:
     """A job's way to the storage: temporary credentials, and the certificate authorities to trust, in PEM."""
 
-    storage: StorageAccess
+    storage: StorageAccess | None
+    """None where the workflow brings keys of its own, which reach the job as its environment."""
     authorities: str | None = None
     renewal: Mapping[str, str] | None = None
     """`bucket` and `key` of the object where later credentials are put while the workflow runs."""
@@ -54,19 +55,21 @@ class Payload:
 
     def document(self, access: Access | None, notes: str | None = None) -> str:
         """The description as JSON, with the credentials of `access`; the job says how it gets on at the URL `notes`."""
+        expires = None
         private: dict[str, str] = {}
         paths: dict[str, str] = {}
-        if access is not None:
+        if access is not None and access.storage is not None:
             private = {
                 "aws/config": config(access.storage, credential_process=CREDENTIAL_PROCESS),
                 "aws/access.json": json.dumps(
                     {**process_document(access.storage), "renewal": access.renewal}
                 ),
             }
+            expires = access.storage.expires.timestamp() - _EXPIRY_MARGIN_S
             paths = {"AWS_CONFIG_FILE": "aws/config", "AWS_SHARED_CREDENTIALS_FILE": "aws/none"}
-            if access.authorities:
-                private["ca.pem"] = access.authorities
-                paths["AWS_CA_BUNDLE"] = "ca.pem"
+        if access is not None and access.authorities:
+            private["ca.pem"] = access.authorities
+            paths["AWS_CA_BUNDLE"] = "ca.pem"
         return json.dumps(
             {
                 "arguments": list(self.arguments),
@@ -78,7 +81,7 @@ class Payload:
                 "notes": notes,
                 "files": private,
                 "private_paths": paths,
-                "expires": access.storage.expires.timestamp() - _EXPIRY_MARGIN_S if access else None,
+                "expires": expires,
             }
         )
 

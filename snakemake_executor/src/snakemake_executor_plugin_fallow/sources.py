@@ -12,6 +12,7 @@ import logging
 import os
 import tarfile
 import tempfile
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from urllib.parse import urlsplit
 from fallow.errors import NotAvailableError
 from snakemake_executor_plugin_fallow.job.fallow_job import S3_SETTINGS
 from snakemake_executor_plugin_fallow.payload import Sources
+from snakemake_executor_plugin_fallow.used import used
 
 log = logging.getLogger(__name__)
 
@@ -30,26 +32,46 @@ KEPT = timedelta(days=30)
 
 
 def pack(workflow: Any) -> bytes:
-    """The sources that Snakemake would deploy, as a tar.xz of the same bytes whenever they hold the same."""
-    with tempfile.TemporaryDirectory() as folder:
+    """All that jobs need of the workflow, as a tar.xz of the same bytes whenever it holds the same.
+
+    That is what Snakemake would deploy, and what `used` found: without version control Snakemake knows of few files.
+    """
+    packed, directory = io.BytesIO(), Path.cwd()
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=packed, mode="w:xz") as made:
         path = Path(folder) / "sources.tar.xz"
         workflow.write_source_archive(path)
-        packed = io.BytesIO()
-        with tarfile.open(path) as given, tarfile.open(fileobj=packed, mode="w:xz") as made:
-            for member in sorted(given.getmembers(), key=lambda member: member.name):
-                plain = tarfile.TarInfo(member.name)
-                plain.size, plain.mode = member.size, member.mode & 0o755
-                plain.type, plain.linkname = member.type, member.linkname
-                made.addfile(plain, given.extractfile(member) if member.isfile() else None)
+        with tarfile.open(path) as given:
+            members = {member.name: (member, _content(given, member)) for member in given.getmembers()}
+        for name in used(workflow, directory):
+            if str(name) not in members:
+                members[str(name)] = _packed(directory / name, str(name))
+        for _, (member, content) in sorted(members.items()):
+            plain = tarfile.TarInfo(member.name)
+            plain.size, plain.mode = member.size, member.mode & 0o755
+            plain.type, plain.linkname = member.type, member.linkname
+            made.addfile(plain, io.BytesIO(content))
     return packed.getvalue()
 
 
-def publish(archive: bytes, prefix: str) -> Sources:
+def _content(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = archive.extractfile(member) if member.isfile() else None
+    return stream.read() if stream else b""
+
+
+def _packed(file: Path, name: str) -> tuple[tarfile.TarInfo, bytes]:
+    """A file as a member of an archive, with the permissions that count."""
+    content, member = file.read_bytes(), tarfile.TarInfo(name)
+    member.size, member.mode = len(content), file.stat().st_mode
+    return member, content
+
+
+def publish(archive: bytes, prefix: str, environment: Mapping[str, str] = os.environ) -> Sources:
     """Put an archive below the workflow's storage prefix, unless it is there; let go of those that nobody uses.
 
     Args:
         archive: What `pack` made.
         prefix: The default storage prefix, `s3://BUCKET/FOLDER`.
+        environment: Names the storage and the keys, where the workflow brings its own.
 
     Raises:
         NotAvailableError: The storage does not take it.
@@ -57,19 +79,26 @@ def publish(archive: bytes, prefix: str) -> Sources:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
-        return _publish(archive, prefix)
+        try:
+            return _publish(archive, prefix, _client(environment))
+        except ClientError as error:
+            if error.response.get("Error", {}).get("Code") != "NoSuchBucket":
+                raise
+            store = _client(environment)
+            store.create_bucket(Bucket=urlsplit(prefix).netloc)  # as Snakemake's S3 plugin does
+            return _publish(archive, prefix, store)
     except (BotoCoreError, ClientError) as error:
         raise NotAvailableError(
             f"The workflow's sources cannot be put into {prefix}: {error}", retryable=True
         ) from error
 
 
-def _publish(archive: bytes, prefix: str) -> Sources:
+def _publish(archive: bytes, prefix: str, store: Any) -> Sources:
     place = urlsplit(prefix)
     folder = "/".join(filter(None, (place.path.strip("/"), FOLDER)))
     sha256 = hashlib.sha256(archive).hexdigest()
     key = f"{folder}/{sha256}.tar.xz"
-    store, now = _client(), datetime.now(UTC)
+    now = datetime.now(UTC)
     there = {
         found["Key"]: now - found["LastModified"]
         for page in store.get_paginator("list_objects_v2").paginate(Bucket=place.netloc, Prefix=f"{folder}/")
@@ -82,11 +111,11 @@ def _publish(archive: bytes, prefix: str) -> Sources:
     return Sources(f"s3://{place.netloc}/{key}", sha256)
 
 
-def _client() -> Any:
+def _client(environment: Mapping[str, str]) -> Any:
     """The storage as Snakemake's S3 plugin sees it."""
     import boto3
 
     chosen = {
-        name: os.environ[variable] for name, variable in S3_SETTINGS.items() if os.environ.get(variable)
+        name: environment[variable] for name, variable in S3_SETTINGS.items() if environment.get(variable)
     }
     return boto3.resource("s3", **chosen).meta.client  # type: ignore[call-overload]

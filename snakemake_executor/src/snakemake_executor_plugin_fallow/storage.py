@@ -9,6 +9,24 @@ log = logging.getLogger(__name__)
 
 
 def provide_access() -> None:
+    """Before the workflow is read: have S3 done with care and what is read watched, and give access to the storage.
+
+    Raises:
+        WorkflowError: The hub is configured but gives no access.
+    """
+    try:
+        from snakemake_executor_plugin_fallow.job import fallow_s3
+    except ImportError as error:
+        log.debug("no S3 plugin: %s", error)
+    else:
+        fallow_s3.install(remember=False)
+    from snakemake_executor_plugin_fallow.used import watch
+
+    watch.start()
+    _provide_access()
+
+
+def _provide_access() -> None:
     """Point AWS clients of this process to the federation's storage, unless the user chose another access.
 
     Does nothing where no hub is configured: then there is no federation whose storage could be meant.

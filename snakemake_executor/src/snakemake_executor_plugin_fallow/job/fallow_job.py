@@ -5,12 +5,15 @@ interpreter does everything: unpacking the workflow's sources and running the ru
 and without the second that Snakemake's idle threads take to end.
 """
 
+import base64
 import hashlib
 import importlib
 import io
+import itertools
 import json
 import logging
 import os
+import posixpath
 import shlex
 import subprocess
 import sys
@@ -61,6 +64,7 @@ def main() -> NoReturn:
         sys.exit("the precommand failed")
     if job["sources"]:
         unpack(fetch(job["sources"]["url"], job["sources"]["sha256"]))
+    join_storage(job["arguments"])
     run_snakemake(job["arguments"], notes)
 
 
@@ -182,6 +186,25 @@ def unpack(archive: bytes) -> None:
         sources.extractall(filter="data")
 
 
+def join_storage(arguments: "list[str]") -> None:
+    """Make the place where Snakemake keeps the workflow's stored files the working directory itself.
+
+    A rule that names its files without `{input}` and `{output}` then finds and makes them as it does on one machine.
+    """
+    given = {name: value for name, value in itertools.pairwise(arguments) if name.startswith("--")}
+    place = urlsplit(given.get("--default-storage-prefix", ""))
+    if place.scheme != "s3" or not place.netloc:
+        return
+    prefix = given.get("--local-storage-prefix", ".snakemake/storage")
+    if prefix.startswith("base64//"):
+        prefix = base64.b64decode(prefix.removeprefix("base64//")).decode()
+    here = Path.cwd()
+    link = here / prefix / "s3" / place.netloc / posixpath.normpath(place.path).strip("/")
+    if link.is_relative_to(here) and not link.exists():
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(here, link.parent))
+
+
 def take_notes(job: "dict[str, Any]") -> Any:
     """What tells how the job gets on and what it needs, or None where nobody wants to know."""
     if not job.get("notes"):
@@ -191,21 +214,39 @@ def take_notes(job: "dict[str, Any]") -> Any:
 
 def run_snakemake(arguments: "list[str]", notes: Any = None) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
+    from snakemake.cli import main as snakemake
+    from snakemake.rules import Rule
+
+    storage = careful_storage()
+    # a rule's own `retries` would run it again here, with what was too little before; the workflow does it in a new slot
+    Rule.restart_times = property(lambda rule: 0, lambda rule, value: None)  # noqa: ARG005
     sys.argv = ["snakemake", *arguments]
     sys.path[0] = str(Path.cwd())
-    from snakemake.cli import main as snakemake
-
     code = 1
     try:
         snakemake(arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    if code != 0 and storage is not None and storage.troubles:
+        say(f"the storage failed: {storage.troubles[-1]}")
+        code = EXIT_INFRASTRUCTURE
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     if notes is not None:
         notes.finish(code)
     os._exit(code)
+
+
+def careful_storage() -> Any:
+    """Snakemake's S3 plugin as the module beside this one makes it, or None where the image has no such plugin."""
+    try:
+        storage = importlib.import_module("fallow_s3")
+    except ImportError as error:
+        say(f"no S3 storage: {error}")
+        return None
+    storage.install(remember=True)
+    return storage
 
 
 def say(text: str) -> None:
