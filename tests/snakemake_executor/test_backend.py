@@ -1,5 +1,6 @@
 import json
 import stat
+import zipfile
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,7 +15,8 @@ from fallow.messages import StorageAccess
 from fallow.queue import JobSpec, JobState
 from snakemake_executor_plugin_fallow.backend import GIVE_UP_SUBMITTING_S, Backend, Entry
 from snakemake_executor_plugin_fallow.keys import Identity
-from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
+from snakemake_executor_plugin_fallow.payload import Access, Payload
+from snakemake_executor_plugin_fallow.spool import DESCRIPTION, SpoolArea
 
 from .conftest import DIGEST, MemoryQueue
 
@@ -390,9 +392,10 @@ def test_credentials_are_spooled_in_a_private_file_and_gone_afterwards(
     seen: list[tuple[int, str, str]] = []
 
     def look(spec: JobSpec, job: str) -> None:
-        description = spec.input_files[1]
-        mode = stat.S_IMODE(description.stat().st_mode)
-        seen.append((mode, description.read_text(), spec.model_dump_json()))
+        [sent] = spec.input_files
+        mode = stat.S_IMODE(sent.stat().st_mode)
+        description = zipfile.ZipFile(sent).read(DESCRIPTION).decode()
+        seen.append((mode, description, spec.model_dump_json()))
 
     queue.on_submit = look
     add(1)

@@ -18,8 +18,9 @@ from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.keys import Ended, Identity
 from snakemake_executor_plugin_fallow.leftovers import Leftovers
 from snakemake_executor_plugin_fallow.notes import Notes
-from snakemake_executor_plugin_fallow.payload import Access, Payload, SpoolArea
+from snakemake_executor_plugin_fallow.payload import Access, Payload
 from snakemake_executor_plugin_fallow.queuelike import QueueLike
+from snakemake_executor_plugin_fallow.spool import SpoolArea
 from snakemake_executor_plugin_fallow.summary import JobSummary, append, read, summarise, with_note
 from snakemake_executor_plugin_fallow.verdict import (
     Judgement,
