@@ -1,21 +1,14 @@
-"""What is spooled with a job: our scripts and one private description of what it is to do."""
+"""What a job is told: one private description of what it is to do."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.resources import files
-from pathlib import Path
 
-from fallow.files import private_directory, write_private
 from fallow.messages import StorageAccess
 from fallow.storage.aws import config, process_document
 from snakemake_executor_plugin_fallow.job.fallow_job import CREDENTIAL_PROCESS
-
-SCRIPT = "fallow_job.py"
-_SCRIPTS = (SCRIPT, "fallow_s3.py", "fallow_memory.py", "fallow_notes.py")
-DESCRIPTION = "job.json"
 
 _EXPIRY_MARGIN_S = 60.0
 
@@ -84,28 +77,3 @@ class Payload:
                 "expires": expires,
             }
         )
-
-
-class SpoolArea:
-    """A private local directory that holds each job's input files until the queue has them.
-
-    Args:
-        root: A directory of our own.
-    """
-
-    def __init__(self, root: Path) -> None:
-        self._root = private_directory(root)
-        self._scripts = tuple(self._root / name for name in _SCRIPTS)
-        for path in self._scripts:
-            source = files("snakemake_executor_plugin_fallow").joinpath("job", path.name)
-            path.write_bytes(source.read_bytes())
-
-    def put(self, key: str, document: str) -> tuple[Path, ...]:
-        """Write a job's description; returns all its input files."""
-        description = private_directory(self._root / key) / DESCRIPTION
-        write_private(description, document)
-        return (*self._scripts, description)
-
-    def clear(self, key: str) -> None:
-        """Remove what was written for a job."""
-        (self._root / key / DESCRIPTION).unlink(missing_ok=True)
