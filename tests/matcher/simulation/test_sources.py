@@ -16,7 +16,7 @@ from fallow.rules import default_text
 from fallow_matcher.database import writing
 from fallow_matcher.ledger.tables import REPORT, RUN
 from fallow_matcher.simulation import apart, swf
-from fallow_matcher.simulation.command import simulate
+from fallow_matcher.simulation.command import POLICIES, simulate
 from fallow_matcher.simulation.compare import under
 from fallow_matcher.simulation.recorded import described, recorded
 from fallow_matcher.simulation.workload import Job, Step, Workload, steady
@@ -193,10 +193,10 @@ def test_the_command_compares_two_sets_of_rules_on_a_trace(tmp_path: Path) -> No
     proposal.write_text(HURRIED)
     command = [str(proposal), "--trace", str(path), "--centre", "alder=2", "--centre", "birch=1"]
     table = CliRunner().invoke(simulate, command, catch_exceptions=False)
-    assert "60 jobs of t.swf on alder=2, birch=1 cores" in table.output
+    assert "60 jobs on at most: alder cpu 2, birch cpu 1" in table.output
     found = json.loads(CliRunner().invoke(simulate, [*command, "--json"], catch_exceptions=False).output)
-    assert [each["centre"] for each in found["proposed"]] == ["alder", "birch"]
-    assert sum(each["jobs"] for each in found["current"]) == 60
+    assert [each["policy"] for each in found["policies"]] == [*POLICIES[:-1], str(proposal)]
+    assert {each["total"]["jobs"] for each in found["policies"]} == {60}
 
 
 @pytest.mark.parametrize("said", ["alder", "alder=none", "=4", "alder=0"])

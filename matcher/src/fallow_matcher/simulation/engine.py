@@ -81,9 +81,11 @@ class _Simulation:
                     if like and not step.private
                     else Machines(step.centre)
                 )
-        by_length = {kind for _, kind in workload.pilots}
+        walltimes: dict[str, list[float]] = defaultdict(list)
+        for (_, kind), like in workload.pilots.items():
+            walltimes[kind].append(like.walltime_s)
         self._waiting = {
-            kind: Waiting(kind, by_length=kind in by_length)
+            kind: Waiting(kind, walltimes[kind])
             for kind in {job.resource_class for job in self._jobs} | {*self._sites} | {*self._private}
         }
         self._piloted = [
@@ -130,7 +132,7 @@ class _Simulation:
         return any(
             site.could_ever(job)
             for kind, site in self._piloted
-            for job in self._waiting[kind]
+            for job in self._waiting[kind].first()
             if self._policy.places(self._group(job), [site.owner], self._books)
         )
 

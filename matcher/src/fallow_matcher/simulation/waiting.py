@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from math import ceil, log2
 
 from fallow_matcher.matching.policy import Group
 from fallow_matcher.simulation.sites import Site
 from fallow_matcher.simulation.workload import Job
 
 Queue = deque[Job]
+Shape = tuple[int, int, int]
+"""Units, length, and how many kinds of pilots live long enough."""
 
 
 class Waiting:
@@ -18,19 +21,26 @@ class Waiting:
 
     Args:
         resource_class: The class.
-        by_length: Whether it matters how long a job asks for; else jobs of one size are of one shape.
+        walltimes: Of pilots of the class. Without any, jobs of one size are of one shape; else it matters how long they ask
+            for: lengths are alike within a factor of the square root of two, if the same pilots live long enough for them.
     """
 
-    def __init__(self, resource_class: str, *, by_length: bool) -> None:
+    def __init__(self, resource_class: str, walltimes: Sequence[float]) -> None:
         self.jobs = 0
         self._class = resource_class
-        self._by_length = by_length
-        self._queues: dict[tuple[str, str], dict[tuple[int, float], Queue]] = {}
+        self._walltimes = walltimes
+        self._queues: dict[tuple[str, str], dict[Shape, Queue]] = {}
+
+    def _shape(self, job: Job) -> Shape:
+        if not self._walltimes:
+            return job.units, 0, 0
+        enough = sum(walltime_s >= job.requested_s for walltime_s in self._walltimes)
+        return job.units, ceil(2 * log2(max(1.0, job.requested_s))), enough
 
     def add(self, job: Job) -> bool:
         """Let a job wait; whether it is the first of its shape."""
         shapes = self._queues.setdefault((job.centre, job.work_type), {})
-        shape = (job.units, job.requested_s if self._by_length else 0.0)
+        shape = self._shape(job)
         queue = shapes.get(shape)
         if queue is None:
             queue = shapes[shape] = deque()
@@ -72,8 +82,11 @@ class Waiting:
 
     def queue_of(self, job: Job) -> Queue:
         """The queue that a waiting job is in."""
-        shape = (job.units, job.requested_s if self._by_length else 0.0)
-        return self._queues[job.centre, job.work_type][shape]
+        return self._queues[job.centre, job.work_type][self._shape(job)]
+
+    def first(self) -> Iterator[Job]:
+        """The oldest job of each shape."""
+        return (queue[0] for shapes in self._queues.values() for queue in shapes.values() if queue)
 
     def __iter__(self) -> Iterator[Job]:
         return (job for shapes in self._queues.values() for queue in shapes.values() for job in queue)
