@@ -284,8 +284,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             self.report_job_success(info)
             return
         message = event.reason[:1].upper() + event.reason[1:].rstrip(".") + "."
-        if event.logs:
-            message += "\n" + _tail(event.logs[-1])
+        for path in event.logs:
+            if path.stat().st_size:
+                message += f"\nThe end of {path.name}:\n{_tail(path)}"
         self.report_job_error(info, msg=message + "\n", aux_logs=[str(path) for path in event.logs])
 
 
