@@ -183,6 +183,13 @@ class HubClient:
         url = f"{self._base}/v1/jobs/{quote(job, safe='.')}/explain"
         return _read(Explanation, self._web.send("GET", url, bearer=self._token(), repeatable=True))
 
+    def ask(self, model: type[M], method: str, path: str, document: str | None = None) -> M:
+        """One call in the user's name that may be repeated, for the clients of single topics."""
+        answer = self._web.send(
+            method, f"{self._base}{path}", bearer=self._token(), document=document, repeatable=True
+        )
+        return _read(model, answer)
+
     def storage(self, below: str = "") -> StorageAccess:
         """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated.
 

@@ -219,7 +219,7 @@ class Web:
                 method,
                 url,
                 auth=_Bearer(bearer),
-                data=dict(form) if form is not None else document,
+                data=dict(form) if form is not None else document.encode() if document is not None else None,
                 headers={"Content-Type": "application/json"} if document is not None else None,
                 timeout=(CONNECT_S, READ_S),
                 allow_redirects=False,

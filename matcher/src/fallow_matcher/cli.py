@@ -88,6 +88,30 @@ def matcher(once: bool, settings_path: Path, out: Path) -> None:
 
 
 @hub.command()
+@click.option("--once", is_flag=True, help="Act once and end; refused while another process does.")
+@settings_option
+def campaigns(once: bool, settings_path: Path) -> None:
+    """Turn the rows of campaigns into jobs of their owners, and record what becomes of them, until a signal ends it.
+
+    Of several such processes one acts and the others wait for its end.
+    """
+    import threading
+
+    from fallow_matcher.campaigns.conductor import on_hub
+    from fallow_matcher.matching import daemon
+
+    settings = hub_settings.read(settings_path)
+    stop = threading.Event()
+    with daemon.alone(settings.state_dir, wait=not once, folder="campaigns", who="conductor of campaigns"):
+        acting = on_hub(settings)
+        if once:
+            click.echo(f"{acting.cycle()} rows were handed to the queue")
+            return
+        daemon.until_signal(stop)
+        daemon.run(acting, settings.matching_interval_s, stop)
+
+
+@hub.command()
 @settings_option
 @out_option
 @json_option

@@ -128,10 +128,14 @@ class LifeSettings(Settings):
 
 
 class LimitSettings(Settings):
-    """What one caller may ask of the gateway."""
+    """What one caller may ask of the hub."""
 
     body_bytes: int = Field(default=256 * 1024, ge=1024, le=16 * 1024 * 1024)
     """Largest request body."""
+    campaign_bytes: int = Field(default=8 * 1024 * 1024, ge=1024 * 1024, le=64 * 1024 * 1024)
+    """Largest request body of calls about campaigns: rows come many at once."""
+    staged_mb: int = Field(default=100, ge=1, le=10_000)
+    """Largest input or output file of a campaign's job that the hub carries between S3 and the job."""
     per_address_per_minute: int = Field(default=600, ge=1)
     """Requests from one network address."""
     per_identity_per_minute: int = Field(default=120, ge=1)
@@ -178,7 +182,7 @@ class HubSettings(Settings):
     restricted_work_types: tuple[Name, ...] = ("urgent",)
     """Work types that only members of the issuer's group `<centre_root>/<centre>/<work type>` may submit."""
     matching_interval_s: int = Field(default=5, ge=1, le=300)
-    """Seconds between two decisions of the matcher."""
+    """Seconds between two decisions of the matcher, and between two looks at the jobs of campaigns."""
     database: SecretStr | None = None
     """URL of the database for rules, ledger and capacity: `postgresql://USER@HOST/NAME?passfile=FILE`; left out, the file
     `fallow.sqlite` in `state_dir`."""

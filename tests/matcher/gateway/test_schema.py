@@ -51,6 +51,18 @@ OPERATIONS = (
     ("POST", "/v1/rules/proposals"),
     ("POST", "/v1/rules/approvals"),
     ("POST", "/v1/rules/simulation"),
+    ("GET", "/v1/campaigns"),
+    ("POST", "/v1/campaigns"),
+    ("GET", "/v1/campaigns/{name}"),
+    ("GET", "/v1/campaigns/{name}/rows"),
+    ("POST", "/v1/campaigns/{name}/rows"),
+    ("POST", "/v1/campaigns/{name}/complete"),
+    ("GET", "/v1/campaigns/{name}/log"),
+    ("POST", "/v1/campaigns/{name}/pause"),
+    ("POST", "/v1/campaigns/{name}/resume"),
+    ("POST", "/v1/campaigns/{name}/cancel"),
+    ("POST", "/v1/campaigns/{name}/set"),
+    ("POST", "/v1/campaigns/{name}/retry"),
 )
 
 

@@ -207,6 +207,15 @@ class Status(Message):
     """How many attempts were spent beyond the first of each row."""
 
 
+class Stored(Message):
+    """An output that is in S3."""
+
+    path: str
+    url: str
+    bytes: int
+    sha256: str
+
+
 class RowInfo(Message):
     """One row."""
 
@@ -225,6 +234,7 @@ class RowInfo(Message):
     ended: Optional[UtcMoment] = None
     wall_s: Optional[float] = None
     values: list[str] = Field(default_factory=list)
+    outputs: list[Stored] = Field(default_factory=list)
 
 
 class RowPage(Message):

@@ -156,6 +156,11 @@ class Queue:
             constraint = f"JobStatus == 4 && ({_any_of(chunk)})"
             self._call("release finished jobs", "edit", constraint, "FallowTaken", "true")
 
+    def prioritise(self, ids: Sequence[str], priority: int) -> None:
+        """Say which of this user's waiting jobs go first: those with the greater priority."""
+        for chunk in _chunks(ids):
+            self._call("set the jobs' priority", "edit", _any_of(chunk), "JobPrio", str(int(priority)))
+
     def fetch(self, job: str, *, into: Path) -> None:
         """Fetch `stdout` and `stderr` of a finished job into the directory `into`.
 

@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fallow import __version__
 from fallow.errors import FallowError
 from fallow.messages import Refusal
-from fallow_matcher.gateway import audit, capacity, errors, explain, ledger, reports, routes, rules
+from fallow_matcher.gateway import audit, campaigns, capacity, errors, explain, ledger, reports, routes, rules
 from fallow_matcher.gateway.access import routes_without_policy
 from fallow_matcher.gateway.errors import GatewayError
 from fallow_matcher.gateway.limits import BodyLimit
@@ -46,6 +46,7 @@ def create_app(services: Services) -> FastAPI:
     explain.install(app)
     reports.install(app)
     ledger.install(app)
+    campaigns.install(app)
     errors.install(app)
     if missing := routes_without_policy(app):
         raise FallowError(
@@ -68,5 +69,8 @@ def create_app(services: Services) -> FastAPI:
         logger.info("%s %s %s -> %s", identifier, request.method, request.url.path, response.status_code)
         return response
 
-    app.add_middleware(BodyLimit, body_bytes=services.settings.limits.body_bytes)
+    limits = services.settings.limits
+    app.add_middleware(
+        BodyLimit, body_bytes=limits.body_bytes, larger={campaigns.PATH: limits.campaign_bytes}
+    )
     return app

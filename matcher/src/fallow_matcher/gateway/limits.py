@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from limits import RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
@@ -52,18 +54,24 @@ class BodyLimit:
     Args:
         app: What comes after.
         body_bytes: The limit.
+        larger: Limits of their own for paths that begin so.
     """
 
-    def __init__(self, app: ASGIApp, body_bytes: int) -> None:
+    def __init__(self, app: ASGIApp, body_bytes: int, larger: Mapping[str, int] | None = None) -> None:
         self._app = app
         self._body_bytes = body_bytes
+        self._larger = larger or {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read the whole body (it is small by definition), then pass it on in one piece."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = b""
+        limit = next(
+            (bytes_ for start, bytes_ in self._larger.items() if scope["path"].startswith(start)),
+            self._body_bytes,
+        )
+        body = bytearray()
         more = True
         while more:
             message = await receive()
@@ -71,11 +79,11 @@ class BodyLimit:
                 return
             body += message.get("body", b"")
             more = message.get("more_body", False)
-            if len(body) > self._body_bytes:
-                refusal = errors.answer(413, "too_large", f"A body is at most {self._body_bytes} bytes.")
+            if len(body) > limit:
+                refusal = errors.answer(413, "too_large", f"A body is at most {limit} bytes.")
                 await refusal(scope, receive, send)
                 return
-        whole: Message = {"type": "http.request", "body": body, "more_body": False}
+        whole: Message = {"type": "http.request", "body": bytes(body), "more_body": False}
 
         async def replay() -> Message:
             nonlocal whole

@@ -15,6 +15,7 @@ from fallow_matcher.settings import StorageSettings, require_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -128,6 +129,45 @@ class Store:
             expires=expires,
         )
 
+    def upload(self, user: str, key: str, path: Path) -> None:
+        """Store a file as a user's own object, whole or not at all.
+
+        Args:
+            user: `<centre>.<name>`.
+            key: The object's name below the user's own folder.
+            path: The file.
+
+        Raises:
+            NotAvailableError: The store does not answer.
+        """
+        bucket = user_bucket(self._settings.bucket, user)
+        self._call(lambda: self._ensure(bucket))
+        self._call(lambda: self._client("s3").upload_file(str(path), bucket, USER_FOLDER + key))
+
+    def download(self, user: str, key: str, path: Path, limit_bytes: int) -> int | None:
+        """Fetch a user's own object into a file; its size, or None when there is none. A larger one is not fetched.
+
+        Raises:
+            NotAvailableError: The store does not answer.
+        """
+        from botocore.exceptions import ClientError
+
+        bucket = user_bucket(self._settings.bucket, user)
+
+        def fetch() -> int | None:
+            try:
+                found = self._client("s3").head_object(Bucket=bucket, Key=USER_FOLDER + key)
+            except ClientError as error:
+                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
+                    return None
+                raise
+            size = int(found["ContentLength"])
+            if size <= limit_bytes:
+                self._client("s3").download_file(bucket, USER_FOLDER + key, str(path))
+            return size
+
+        return self._call(fetch)
+
     def image_bytes(self, digest: str) -> int | None:
         """The size of an image, or None when there is none."""
         from botocore.exceptions import ClientError
@@ -193,11 +233,12 @@ class Store:
         return self._clients[service]
 
     def _call(self, call: Callable[[], T]) -> T:
+        from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 
         try:
             return call()
-        except (BotoCoreError, ClientError) as error:
+        except (Boto3Error, BotoCoreError, ClientError) as error:
             raise NotAvailableError(
                 f"The storage at {self._settings.endpoint} does not answer as it should.", retryable=True
             ) from error

@@ -1,4 +1,4 @@
-"""`fallow hub matcher`: one cycle after the other, by one process at a time."""
+"""`fallow hub matcher` and `fallow hub campaigns`: one cycle after the other, each by one process at a time."""
 
 from __future__ import annotations
 
@@ -20,34 +20,36 @@ log = logging.getLogger(__name__)
 
 
 class Cycle(Protocol):
-    """What is run again and again (`fallow_matcher.matching.cycle.Matcher`)."""
+    """What is run again and again: the matcher, the conductor of campaigns."""
 
     def cycle(self) -> object:
-        """Decide once."""
+        """Act once."""
 
 
 @contextmanager
-def alone(state_dir: Path, *, wait: bool) -> Iterator[None]:
-    """Hold the lock of the one matcher that acts; the lock ends with its process, however that ends.
+def alone(state_dir: Path, *, wait: bool, folder: str = "matching", who: str = "matcher") -> Iterator[None]:
+    """Hold the lock of the one process of a kind that acts; the lock ends with it, however that ends.
 
     Args:
         state_dir: The hub's state directory.
-        wait: Whether to wait until another matcher has ended.
+        wait: Whether to wait until another one has ended.
+        folder: The folder in it that holds the lock.
+        who: What such a process is called.
 
     Raises:
-        RefusedError: Another matcher acts, and this one shall not wait.
+        RefusedError: Another one acts, and this one shall not wait.
     """
-    folder = private_directory(state_dir / "matching")
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    lock = private_directory(state_dir / folder) / "lock"
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if not wait:
                 raise RefusedError(
-                    "Another matcher acts for this hub.", remedy="End it first, or leave the work to it."
+                    f"Another {who} acts for this hub.", remedy="End it first, or leave the work to it."
                 ) from None
-            log.warning("another matcher acts for this hub; waiting for its end")
+            log.warning("another %s acts for this hub; waiting for its end", who)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -1,0 +1,209 @@
+"""The routes of campaigns: their owner injects, looks and steers; to anybody else they are not there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from fastapi import Depends, FastAPI, Query
+from sqlalchemy import Connection, Row
+
+from fallow.campaigns.document import CampaignName, StageName
+from fallow.campaigns.messages import (
+    Added,
+    Campaigns,
+    Change,
+    Done,
+    Log,
+    NewRows,
+    Plan,
+    RowPage,
+    RowState,
+    Selection,
+    Status,
+)
+from fallow.errors import RefusedError, UsageError
+from fallow_matcher.campaigns import actions, injection, query
+from fallow_matcher.database import reading, writing
+from fallow_matcher.gateway.access import Access, User, UserWho
+from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.exchange import work_types_of
+from fallow_matcher.gateway.hub import Hub
+
+PATH = "/v1/campaigns"
+PAGE = 1000
+
+Reader = Annotated[User, Depends(Access(UserWho("query")))]
+Submitter = Annotated[User, Depends(Access(UserWho("submit")))]
+Editor = Annotated[User, Depends(Access(UserWho("edit")))]
+Canceller = Annotated[User, Depends(Access(UserWho("cancel")))]
+
+T = TypeVar("T")
+Act = Callable[[Connection, Row[Any], float], int]
+
+
+def get_campaigns(hub: Hub, caller: Reader) -> Campaigns:
+    """The caller's campaigns, the latest first."""
+    with reading(hub.database) as connection:
+        return Campaigns(campaigns=query.campaigns(connection, caller.centre, caller.name))
+
+
+def post_campaign(hub: Hub, plan: Plan, caller: Submitter) -> Status:
+    """Begin to inject a campaign, or go on with it; nothing of a new one starts before its rows are complete."""
+    types = work_types_of(caller, hub.settings.restricted_work_types)
+    if plan.work_type in set(hub.settings.restricted_work_types) - set(types):
+        raise GatewayError(
+            403, "forbidden", f"The work type {plan.work_type} is for members of its group only."
+        )
+    owner = injection.Owner(caller.centre, caller.name, caller.iss, caller.jti, types)
+
+    def begun(connection: Connection) -> Status:
+        return query.status(connection, injection.begin(connection, plan, owner, time.time()))
+
+    status = _written(hub, begun)
+    hub.audit.write(
+        "campaign_injected", iss=caller.iss, sub=caller.sub, jti=caller.jti, campaign=plan.name,
+        digest=status.campaign.digest,
+    )  # fmt: skip
+    return status
+
+
+def post_rows(hub: Hub, name: CampaignName, rows: NewRows, caller: Submitter) -> Added:
+    """Add the rows that the campaign has not."""
+
+    def add(connection: Connection) -> Added:
+        added, known = injection.add(connection, _own(connection, caller, name), rows)
+        return Added(added=added, known=known)
+
+    return _written(hub, add)
+
+
+def post_complete(hub: Hub, name: CampaignName, caller: Submitter) -> Status:
+    """Say that all rows are there: the campaign starts."""
+
+    def seal(connection: Connection) -> Status:
+        injection.seal(connection, _own(connection, caller, name), time.time())
+        return query.status(connection, _own(connection, caller, name))
+
+    return _written(hub, seal)
+
+
+def get_status(hub: Hub, name: CampaignName, caller: Reader) -> Status:
+    """A campaign in sums."""
+    with reading(hub.database) as connection:
+        return query.status(connection, _own(connection, caller, name))
+
+
+def get_rows(
+    hub: Hub,
+    name: CampaignName,
+    caller: Reader,
+    stage: StageName | None = None,
+    state: RowState | None = None,
+    centre: Annotated[str | None, Query(max_length=63)] = None,
+    failure: Annotated[str | None, Query(max_length=32)] = None,
+    signature: Annotated[str | None, Query(max_length=300)] = None,
+    exit_code: Annotated[int | None, Query(ge=-(2**31), lt=2**31)] = None,
+    id: Annotated[list[str] | None, Query(max_length=100)] = None,  # noqa: A002 - as people call it
+    after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+    limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
+) -> RowPage:
+    """Rows of a campaign, a page at a time, in the order in which they were injected."""
+    wanted = Selection(
+        stage=stage, state=state, centre=centre, failure=failure, signature=signature, exit_code=exit_code,
+        ids=id or [],
+    )  # fmt: skip
+    try:
+        with reading(hub.database) as connection:
+            found = query.rows(connection, _own(connection, caller, name), wanted, after, limit + 1)
+    except UsageError as error:
+        raise GatewayError(422, "invalid_request", error.what) from error
+    return RowPage(rows=found[:limit], more=len(found) > limit)
+
+
+def get_log(
+    hub: Hub,
+    name: CampaignName,
+    caller: Reader,
+    id: Annotated[str, Query(max_length=200)],  # noqa: A002 - as people call it
+    stage: StageName | None = None,
+    attempt: Annotated[int | None, Query(ge=1, le=10**9)] = None,
+) -> Log:
+    """What an attempt of a row wrote; of the last one that left something where none is named."""
+    try:
+        with reading(hub.database) as connection:
+            found = query.log(connection, _own(connection, caller, name), stage, id, attempt)
+    except UsageError as error:
+        raise GatewayError(422, "invalid_request", error.what) from error
+    if found is None:
+        raise GatewayError(404, "not_found", f"Nothing is kept of a row {id!r} that has ended.")
+    return found
+
+
+def post_pause(hub: Hub, name: CampaignName, caller: Editor) -> Done:
+    """Start nothing more; what runs goes on."""
+    return _do(
+        hub, caller, name, lambda at, found, now: actions.pause(at, found, "Paused by its owner.", now)
+    )
+
+
+def post_resume(hub: Hub, name: CampaignName, caller: Editor) -> Done:
+    """Go on."""
+    return _do(hub, caller, name, actions.resume)
+
+
+def post_cancel(hub: Hub, name: CampaignName, caller: Canceller) -> Done:
+    """End the campaign: what waits never starts, what runs is stopped."""
+    return _do(hub, caller, name, actions.cancel)
+
+
+def post_set(hub: Hub, name: CampaignName, wanted: Change, caller: Editor) -> Done:
+    """Change priority or resources of what has not started."""
+    return _do(hub, caller, name, lambda at, found, now: actions.change(at, found, wanted, now))
+
+
+def post_retry(hub: Hub, name: CampaignName, wanted: Selection, caller: Submitter) -> Done:
+    """Run failed rows again."""
+    return _do(hub, caller, name, lambda at, found, now: actions.retry(at, found, wanted, now))
+
+
+def _do(hub: Hub, caller: User, name: str, act: Act) -> Done:
+    return _written(
+        hub,
+        lambda connection: Done(rows=act(connection, _own(connection, caller, name), time.time())),
+    )
+
+
+def _written(hub: Hub, call: Callable[[Connection], T]) -> T:
+    """What a transaction gives; refusals as the gateway answers them."""
+    try:
+        with writing(hub.database) as connection:
+            return call(connection)
+    except UsageError as error:
+        raise GatewayError(422, "invalid_request", str(error)) from error
+    except RefusedError as error:
+        raise GatewayError(409, "conflict", str(error)) from error
+
+
+def _own(connection: Connection, caller: User, name: str) -> Row[Any]:
+    found = query.find(connection, caller.centre, caller.name, name)
+    if found is None:
+        raise GatewayError(404, "not_found", f"You have no campaign {name!r}.")
+    return found
+
+
+def install(app: FastAPI) -> None:
+    """Add every route; the caller's parameter of each says who may call it."""
+    app.get(PATH)(get_campaigns)
+    app.post(PATH)(post_campaign)
+    app.get(PATH + "/{name}")(get_status)
+    app.get(PATH + "/{name}/rows")(get_rows)
+    app.post(PATH + "/{name}/rows")(post_rows)
+    app.post(PATH + "/{name}/complete")(post_complete)
+    app.get(PATH + "/{name}/log")(get_log)
+    app.post(PATH + "/{name}/pause")(post_pause)
+    app.post(PATH + "/{name}/resume")(post_resume)
+    app.post(PATH + "/{name}/cancel")(post_cancel)
+    app.post(PATH + "/{name}/set")(post_set)
+    app.post(PATH + "/{name}/retry")(post_retry)
