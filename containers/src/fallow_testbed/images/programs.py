@@ -112,9 +112,14 @@ def isolated(argv: Sequence[str], *, network: bool = False) -> list[str]:
 
 
 def inside(
-    layers: Sequence[Path], argv: Sequence[str], *, scratch: Path, binds: Mapping[str, Path] | None = None
+    layers: Sequence[Path],
+    argv: Sequence[str],
+    *,
+    scratch: Path,
+    binds: Mapping[str, Path] | None = None,
+    network: bool = False,
 ) -> list[str]:
-    """The command line that runs `argv` in a root file system made of layers, without a network.
+    """The command line that runs `argv` in a root file system made of layers, without a network unless it is asked for.
 
     What it writes is lost, but for what lies in `binds`.
 
@@ -123,11 +128,14 @@ def inside(
         argv: The program and its arguments, with paths of the inside.
         scratch: An empty directory to mount on; nobody else sees the mounts.
         binds: Directory outside for each path inside.
+        network: Whether the machine's network is there, so its loopback interface.
     """
     mounts = [str(item) for pair in (binds or {}).items() for item in pair]
     script = str(resources.files(__package__) / "inside.sh")
     lower = ":".join(str(layer) for layer in layers)
-    return isolated(["sh", script, str(scratch), lower, str(len(binds or {})), *mounts, *argv])
+    return isolated(
+        ["sh", script, str(scratch), lower, str(len(binds or {})), *mounts, *argv], network=network
+    )
 
 
 def clean_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

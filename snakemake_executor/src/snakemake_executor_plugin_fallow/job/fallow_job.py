@@ -36,6 +36,8 @@ S3_SETTINGS = {
     "aws_session_token": "SNAKEMAKE_STORAGE_S3_TOKEN",
 }
 CREDENTIALS = "--credentials"
+CHILD = ["-m", "snakemake"]
+"""The arguments with which the job's Snakemake starts another."""
 CREDENTIAL_PROCESS = "@credential_process@"
 """Stands in the AWS configuration for the command that gives the credentials, which only the job can name."""
 RENEW_BEFORE_S = 20 * 60
@@ -47,6 +49,8 @@ def main() -> NoReturn:
     if sys.argv[1:2] == [CREDENTIALS]:
         print(json.dumps(credentials(Path(sys.argv[2]))))  # noqa: T201 - the protocol is standard output
         sys.exit()
+    if sys.argv[1:3] == CHILD:
+        run_snakemake(sys.argv[3:])
     say(STARTED)
     sandbox = Path(__file__).resolve().parent
     job = read(sandbox / "job.json")
@@ -80,7 +84,10 @@ def read(path: Path) -> "dict[str, Any]":
 
 def prepare(work: Path, job: "dict[str, Any]") -> Path:
     """Make the working directory with its links and private files; returns the directory of the latter."""
-    private = work / ".fallow"
+    private = work.with_name(
+        ".fallow"
+    )  # not below the working directory, which a rule with a full shadow copies
+    work.mkdir(parents=True, exist_ok=True)
     for directory in (private / "home", private / "tmp", private / "cache"):
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     script = str(Path(__file__).resolve())
@@ -107,6 +114,7 @@ def environment(private: Path, job: "dict[str, Any]") -> "dict[str, str]":
         "TMPDIR": str(private / "tmp"),
         "XDG_CACHE_HOME": str(private / "cache"),
         "APPTAINER_TMPDIR": str(private / "tmp"),
+        "APPTAINER_BIND": str(private / "tmp"),  # a rule's own container is to have its TMPDIR
         **job["environment"],
         **{name: str(private / file) for name, file in job["private_paths"].items()},
     }
@@ -215,9 +223,13 @@ def take_notes(job: "dict[str, Any]") -> Any:
 def run_snakemake(arguments: "list[str]", notes: Any = None) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
     from snakemake.cli import main as snakemake
+    from snakemake.executors.local import Executor as Local
     from snakemake.rules import Rule
 
     storage = careful_storage()
+    # some rules of a group run in a Snakemake of their own: that is this one too
+    child = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).resolve()))}"
+    Local.get_python_executable = lambda executor: child  # noqa: ARG005
     # a rule's own `retries` would run it again here, with what was too little before; the workflow does it in a new slot
     Rule.restart_times = property(lambda rule: 0, lambda rule, value: None)  # noqa: ARG005
     sys.argv = ["snakemake", *arguments]

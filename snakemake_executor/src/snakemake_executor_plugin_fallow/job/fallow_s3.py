@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import snakemake_storage_plugin_s3 as plugin  # type: ignore[import-untyped]
+import snakemake_storage_plugin_s3 as plugin
 from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.exceptions import BotoCoreError, ClientError
