@@ -15,8 +15,11 @@ def test_snakemake_finds_the_plugin_and_its_settings_are_fit_for_a_catalogue() -
     assert {item["name"] for item in described} == {
         "image",
         "work_type",
+        "project",
         "centre",
         "requirements",
+        "image_source",
+        "network",
         "storage",
         "resubmissions",
     }

@@ -11,7 +11,7 @@ amounts = st.integers(1, 2**24)
 
 
 def asked(threads: int = 1, **resources: Any) -> Request:
-    return request("map", threads, resources, {"work_type": None, "centre": None, "requirements": None})
+    return request("map", threads, resources, {})
 
 
 @given(amounts, amounts, st.integers(1, 100_000))
@@ -53,6 +53,45 @@ def test_a_rules_wish_wins_over_the_workflows() -> None:
     defaults = {"work_type": "test", "centre": "birch", "requirements": None}
     made = request("map", 1, {"fallow_centre": "alder", "fallow_work_type": ""}, defaults)
     assert (made.centre, made.work_type) == ("alder", "test")
+
+
+def test_a_gpu_model_is_a_wish_on_the_slot_beside_the_rules_own() -> None:
+    made = asked(gpu=1, gpu_model="A100 (40.GB)", fallow_requirements="TARGET.Big || TARGET.Fast")
+    assert made.requirements == (
+        'regexp("A100 [(]40[.]GB[)]", TARGET.FallowGpuModel, "i") && (TARGET.Big || TARGET.Fast)'
+    )
+    assert asked(gpu=1).requirements is None
+
+
+@pytest.mark.parametrize(
+    ("resources", "said"),
+    [
+        ({"gpu_model": "A100"}, "without a GPU"),
+        ({"gpu": 1, "gpu_model": 'A" || true'}, "no name of a GPU model"),
+        ({"gpu": 1, "gpu_model": 100}, "gpu_model=100 is not text"),
+        ({"fallow_network": "maybe"}, "neither true nor false"),
+        ({"fallow_network": 2}, "neither true nor false"),
+        ({"mem_mb": "much"}, "mem_mb='much' is not a number"),
+        ({"fallow_project": 7}, "fallow_project=7 is not text"),
+    ],
+)
+def test_a_resource_that_makes_no_sense_is_refused(resources: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        asked(**resources)
+
+
+@pytest.mark.parametrize("no", [False, 0, "false", "No"])
+def test_a_rule_may_say_that_it_needs_no_network(no: Any) -> None:
+    assert asked().network
+    assert not asked(fallow_network=no).network
+    assert request("map", 1, {"fallow_network": True}, {"network": "false"}).network
+
+
+def test_a_project_and_where_images_are_come_from_the_rule_or_the_settings() -> None:
+    made = request(
+        "map", 1, {"fallow_project": "phage"}, {"project": "other", "image_source": "oras://a/b  oras://c/d"}
+    )
+    assert (made.project, made.image_source) == ("phage", ("oras://a/b", "oras://c/d"))
 
 
 def test_a_wish_that_is_not_text_is_refused() -> None:

@@ -242,8 +242,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             walltime_s=asked.walltime_s,
             gpus=asked.gpus,
             work_type=asked.work_type,
+            project=asked.project,
             centre=asked.centre,
             requirements=asked.requirements,
+            image_source=asked.image_source,
+            network=asked.network,
         )
         payload = Payload(
             arguments=arguments,

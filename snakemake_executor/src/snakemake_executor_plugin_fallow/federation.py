@@ -17,6 +17,7 @@ from fallow.queue.images import Digests, cache_file, publish
 from fallow.storage.aws import process_document
 from fallow.storage.transfer import put_object, remove_object
 from snakemake_executor_plugin_fallow.payload import Access
+from snakemake_executor_plugin_fallow.resources import DEFAULTS
 
 if TYPE_CHECKING:
     from fallow.client import ClientSettings
@@ -77,7 +78,7 @@ class Federated:
             )
         settings = client_settings()
         hub = connect(settings)
-        defaults = {name: getattr(chosen, name) for name in ("work_type", "centre", "requirements")}
+        defaults = {name: getattr(chosen, name) for name in DEFAULTS}
         made = cls(hub, open_queue(hub), settings, defaults, own_keys, prefix, run=run, reach=chosen.storage)
         made.access()  # whatever is wrong with it is better known now
         made.image = made._worker(chosen.image)

@@ -32,10 +32,13 @@ RESOURCES = (
     ("disk_mb", str(DEFAULT_DISK_MB), "scratch space for sources, inputs, outputs and what the rule writes besides; rounded up"),
     ("runtime", str(DEFAULT_WALLTIME_S // 60), "minutes after which the job is stopped; rounded up to multiples of 5"),
     ("gpu", "0", "GPUs"),
-    ("gpu_model", "any", "model of the GPUs, as `fallow capacity` names it"),
+    ("gpu_model", "any", "model of the GPUs, as `fallow capacity` names it, or a part of that: `A100`; case is not looked at"),
     ("fallow_work_type", "the hub decides", "a work type of the agreed rules, e.g. `analysis`"),
+    ("fallow_project", "none", "a project of which the hub knows you as a member"),
     ("fallow_centre", "any", "run at this centre only"),
     ("fallow_requirements", "none", "ClassAd expression that the slot must fulfil"),
+    ("fallow_image_source", "none", "repositories `oras://…` that hold the job's images, separated by blanks: centres may fetch them there"),
+    ("fallow_network", "true", "`false`: the job needs no network but for its own input and output"),
 )  # fmt: skip
 
 ENDS = f"""

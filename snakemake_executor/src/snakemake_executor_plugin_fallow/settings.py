@@ -23,12 +23,22 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         metadata={
             "help": "Work type of all jobs: urgent, production, analysis or test; if omitted, the hub decides. "
             "The resource fallow_work_type of a rule wins.",
+            "env_var": True,
+        },
+    )
+    project: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "Project that all jobs belong to, of which the hub knows you as a member. "
+            "The resource fallow_project of a rule wins.",
+            "env_var": True,
         },
     )
     centre: Optional[str] = field(  # noqa: UP045
         default=None,
         metadata={
             "help": "Run all jobs at this centre only. The resource fallow_centre of a rule wins.",
+            "env_var": True,
         },
     )
     requirements: Optional[str] = field(  # noqa: UP045
@@ -36,6 +46,23 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         metadata={
             "help": "ClassAd expression that every slot must fulfil. "
             "The resource fallow_requirements of a rule wins.",
+            "env_var": True,
+        },
+    )
+    image_source: Optional[str] = field(  # noqa: UP045
+        default=None,
+        metadata={
+            "help": "Repositories oras://… that hold the jobs' images, separated by blanks: centres may fetch them there. "
+            "The resource fallow_image_source of a rule wins.",
+            "env_var": True,
+        },
+    )
+    network: Optional[str] = field(  # noqa: UP045
+        default="true",
+        metadata={
+            "help": "Whether jobs need a network beyond their own input and output: true or false; some centres take "
+            "only jobs that need none. The resource fallow_network of a rule wins.",
+            "env_var": True,
         },
     )
     storage: Optional[str] = field(  # noqa: UP045
@@ -43,6 +70,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         metadata={
             "help": "What of your storage jobs may read and write: workflow (what is below the default storage "
             "prefix) or all.",
+            "env_var": True,
         },
     )
     resubmissions: Optional[str] = field(  # noqa: UP045
@@ -50,6 +78,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         metadata={
             "help": "How often a job that the infrastructure lost is submitted again; that spends none of the "
             "rule's retries.",
+            "env_var": True,
         },
     )
 

@@ -34,7 +34,7 @@ class SpoolArea:
         """Write a job's file, which holds its description `document`; returns all its input files."""
         packed = io.BytesIO(self._scripts)
         with zipfile.ZipFile(packed, "a", zipfile.ZIP_DEFLATED) as archive:
-            archive.writestr(DESCRIPTION, document)
+            archive.writestr(DESCRIPTION, document, zipfile.ZIP_STORED)  # small, and many
         path = private_directory(self._root / key) / PROGRAM
         # not synced to disk: after a crash nobody asks for it
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
