@@ -71,7 +71,7 @@ def test_the_hub_itself_cannot(alder: Site, operator: Operator, pilot: dict[str,
     argv = [word.format(**pilot) for word in COMMANDS[what]]
     done = operator(*argv, check=False)
     said = done.stdout + done.stderr
-    assert re.search(r"Failed to authenticate|DENIED|failed|Can't send", said), said
+    assert re.search(r"Failed to authenticate|DENIED|failed|Can't (send|receive)", said), said
     assert pilot["job"] in alder.batch_jobs()
     assert seen_by_hub(operator, pilot["pilot"]) == before
 
