@@ -63,7 +63,8 @@ class Pool:
         return done
 
     def jobs(self, constraint: str, attributes: Sequence[str] = ()) -> list[dict[str, Any]]:
-        return self._call(lambda: [dict(ad) for ad in self.ads.values()])
+        found: list[dict[str, Any]] = self._call(lambda: [dict(ad) for ad in self.ads.values()])
+        return found
 
     def history(
         self, constraint: str, attributes: Sequence[str] = (), match: int = -1
@@ -75,7 +76,9 @@ class Pool:
     def submit(
         self, centre: str, user: str, work_types: tuple[str, ...], specs: Sequence[JobSpec]
     ) -> list[dict[str, Any]]:
-        return self._call(lambda: [self._submitted(f"{centre}.{user}", spec) for spec in specs])
+        owner = f"{centre}.{user}"
+        found: list[dict[str, Any]] = self._call(lambda: [self._submitted(owner, spec) for spec in specs])
+        return found
 
     def _submitted(self, owner: str, spec: JobSpec) -> dict[str, Any]:
         if self.refuses(spec):
