@@ -1,0 +1,257 @@
+"""What a rule costs beside its own command: our job, the stock job script, and the slurm plugin, on one node of a testbed.
+
+Usage: python -m tests.benchmarks.bench_startup
+
+Six jobs one after another, the first to warm up; each writes one small file. Ours and the stock script run in the worker
+image in Apptainer, as a pilot starts it, against the hub's S3 server; what is counted goes from the start of Apptainer to
+its end. The stock script is what Snakemake gives an executor without a shared file system, here through the cluster-generic
+plugin with sources deployed; without the `pip install` that other plugins put before it. The slurm plugin runs in
+the same Slurm with a shared file system and no container: what is counted goes from its first Python to the end of it.
+Goal: ours takes at most 1.2 s.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+from fallow.output import show
+from fallow_testbed import centre, people
+from fallow_testbed.host import Host
+from fallow_testbed.images import ensure_sif, testbed_layers
+from fallow_testbed.layout import Layout
+from fallow_testbed.progress import Progress
+from fallow_testbed.spec import DEFAULT
+from fallow_testbed.testbed import Testbed
+
+ROOT = Path(__file__).resolve().parents[2]
+CENTRE, LOCAL = "alder", "local"
+JOBS, GOAL_S, LIMIT_S = 6, 1.2, 600
+SNAKEFILE = f"""
+rule all:
+    input: expand("{{n}}.txt", n=range({JOBS}))
+rule each:
+    output: "{{n}}.txt"
+    resources: mem_mb=300, disk_mb=200, runtime=5
+    shell: "echo {{wildcards.n}} > {{output}}"
+"""
+PEERS = ("snakemake-executor-plugin-slurm", "snakemake>=9.27,<10")
+TIMED = (
+    '#!/bin/sh\ndate +%s.%N >>"$TIMES"\n/usr/bin/python3 "$@"\ncode=$?\ndate +%s.%N >>"$TIMES"\nexit $code\n'
+)
+"""A `python` that writes down when it starts and ends; those within the first one count as part of it."""
+
+
+@dataclass
+class Node:
+    """Runs jobs in the worker image as a pilot does, and takes the time."""
+
+    host: Host
+    image: str
+    times: list[float]
+
+    def run(self, job: Path) -> None:
+        """Run the job in a folder of this machine; its code, stdout and stderr are put there."""
+        scratch = f"/scratch/{job.name}"
+        inside = self.host.files / scratch.lstrip("/")
+        shutil.copytree(job, inside, symlinks=True)
+        self.host.run(["chown", "-R", centre.ACCOUNT, scratch])
+        argv = ["/usr/bin/env", *json.loads((job / "argv").read_text())]
+        if (inside / "ca.pem").exists():
+            argv.insert(1, f"AWS_CA_BUNDLE={scratch}/ca.pem")
+        container = [
+            "apptainer", "-s", "exec", "--userns", "--containall", "--no-eval", "--no-mount", "bind-paths,hostfs,cwd",
+            "-W", scratch, "--home", scratch, "--pwd", scratch, "-B", scratch, "-B", "/etc/hosts:/etc/hosts:ro", self.image,
+        ]  # fmt: skip
+        began = time.monotonic()
+        done = self.host.run(
+            [*container, *argv],
+            user=centre.ACCOUNT,
+            check=False,
+            timeout_s=120,
+            env={"APPTAINER_TMPDIR": scratch, "APPTAINER_CACHEDIR": scratch},
+        )
+        self.times.append(time.monotonic() - began)
+        (job / "stdout").write_text(done.stdout)
+        (job / "stderr").write_text(done.stderr)
+        self.host.run(["rm", "-rf", scratch])
+        (job / "code").write_text(str(done.returncode))
+
+
+def at_desk(
+    layout: Layout, node: Node, arguments: list[str], env: dict[str, str], extra: Callable[[Path], None]
+) -> None:
+    """Run Snakemake at the desk and every job that it hands over on the node."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs, work = Path(folder) / "jobs", Path(folder) / "work"
+        jobs.mkdir()
+        work.mkdir()
+        (work / "Snakefile").write_text(SNAKEFILE)
+        argv = [word.replace("@jobs@", str(jobs)) for word in arguments]
+        with (work / "log").open("w") as log:
+            snakemake = subprocess.Popen(
+                layout.desk().enter(argv, env={**people.environment(layout, "alice"), **env}, directory=work),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+            end = time.monotonic() + LIMIT_S
+            while snakemake.poll() is None and time.monotonic() < end:
+                for job in [ready.parent for ready in jobs.glob("*/ready")]:
+                    (job / "ready").unlink()
+                    extra(job)
+                    node.run(job)
+                time.sleep(0.01)
+            snakemake.kill()
+        if snakemake.wait() != 0 or len(node.times) != JOBS:
+            said = "".join(path.read_text()[-2000:] for path in jobs.glob("*/stderr"))
+            sys.exit(f"{(work / 'log').read_text()[-3000:]}\n{said[-3000:]}")
+
+
+def ours(layout: Layout, node: Node, url: str, worker: Path) -> None:
+    """The executor's own jobs."""
+    arguments = [
+        sys.executable, "-m", "tests.benchmarks.startup_desk", "@jobs@",
+        *("--executor", "fallow", "--fallow-image", str(worker)),
+        *("--default-storage-provider", "s3", "--default-storage-prefix", f"{url}/startup-ours", "--jobs", "1"),
+    ]  # fmt: skip
+    at_desk(layout, node, arguments, {"PYTHONPATH": str(ROOT)}, lambda job: None)
+
+
+def stock(layout: Layout, node: Node, url: str, peers: Path) -> None:
+    """Snakemake's job script for executors without a shared file system."""
+    desk, env = layout.desk(), people.environment(layout, "alice")
+    ask = (
+        "import json; from fallow.client import connect; a = connect().storage();"
+        "print(json.dumps([a.endpoint, a.region, a.access_key, a.secret_key, a.session_token]))"
+    )
+    given = json.loads(desk.run([sys.executable, "-c", ask], env=env).stdout)
+    names = ("ENDPOINT_URL", "REGION", "ACCESS_KEY", "SECRET_KEY", "TOKEN")
+    ca = Path(env["HOME"]) / "ca.pem"
+    keys = {
+        **{f"SNAKEMAKE_STORAGE_S3_{name}": value for name, value in zip(names, given, strict=True)},
+        "AWS_CA_BUNDLE": str(ca),
+        "PYTHONPATH": f"{ROOT}:{peers}",
+    }
+    call = f"{sys.executable} -m tests.benchmarks.startup_desk submit @jobs@"
+    arguments = [
+        str(Path(sys.executable).with_name("snakemake")), "--executor", "cluster-generic", "--shared-fs-usage", "none",
+        *("--cluster-generic-submit-cmd", call, "--cluster-generic-status-cmd", "echo success #"),
+        *("--default-storage-provider", "s3", "--default-storage-prefix", f"{url}/startup-stock", "--jobs", "1"),
+        *("--seconds-between-status-checks", "1"),
+    ]  # fmt: skip
+    at_desk(layout, node, arguments, keys, lambda job: bring(ca, job / "ca.pem"))
+
+
+def bring(file: Path, to: Path) -> None:
+    """Put a copy of a file to a job's files."""
+    shutil.copy(file, to)
+
+
+def slurm(layout: Layout) -> list[float]:
+    """The slurm plugin's jobs, by its users' own means: a shared file system, no container."""
+    login, home = layout.login(CENTRE), layout.home(CENTRE) / LOCAL / "startup"
+    inside = f"/home/{LOCAL}/startup"
+    shutil.rmtree(home, ignore_errors=True)
+    (home / "bin").mkdir(parents=True)
+    (home / "work").mkdir()
+    target = ["--target", str(home / "lib"), "--python-version", "3.13", "--only-binary", ":all:", "--quiet"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *target, *PEERS], check=True)
+    (home / "work" / "Snakefile").write_text(SNAKEFILE)
+    timed = home / "bin" / "python"
+    timed.write_text(TIMED)
+    timed.chmod(0o755)
+    login.run(["chown", "-R", LOCAL, inside])
+    env = {
+        "PATH": f"{inside}/bin:/usr/local/bin:/usr/bin:/bin",
+        "PYTHONPATH": f"{inside}/lib",
+        "TIMES": f"{inside}/times",
+    }
+    argv = [
+        "/usr/bin/python3", "-m", "snakemake", "--directory", f"{inside}/work", "--snakefile", f"{inside}/work/Snakefile",
+        *("--executor", "slurm", "--jobs", "1", "--slurm-no-account", "--slurm-status-command", "squeue"),
+        *("--default-resources", "slurm_partition=main", "--latency-wait", "10"),
+        *("--shared-fs-usage", "input-output", "persistence", "sources", "source-cache", "storage-local-copies"),
+    ]  # fmt: skip
+    done = login.run(argv, user=LOCAL, env=env, check=False, timeout_s=LIMIT_S)
+    if done.returncode:
+        sys.exit(f"the slurm plugin: {done.stderr[-3000:]}")
+    stamps = [float(line) for line in (home / "times").read_text().split()]
+    shutil.rmtree(home)
+    return outermost(stamps)
+
+
+def outermost(stamps: list[float]) -> list[float]:
+    """How long each job took, where each has as many stamps, the first at its start and the last at its end."""
+    each = len(stamps) // JOBS
+    return [stamps[start + each - 1] - stamps[start] for start in range(0, len(stamps), each)]
+
+
+def main() -> int:
+    """Measure and show; 1 where the goal is missed."""
+    with tempfile.TemporaryDirectory() as place:
+        bed = Testbed(Path(place) / "startup")
+        layout = bed.up(DEFAULT, testbed_layers(), Progress())
+        try:
+            found = measure(bed, layout, Path(place))
+        finally:
+            bed.down()
+    rows = [
+        {
+            "job": name,
+            "median_s": f"{median(times[1:]):.2f}",
+            "least_s": f"{min(times[1:]):.2f}",
+            "most_s": f"{max(times[1:]):.2f}",
+            "first_s": f"{times[0]:.2f}",
+        }
+        for name, times in found.items()
+    ]
+    show(rows, list(rows[0]), as_json=False, title=f"What a rule costs beside its command (goal: {GOAL_S} s)")
+    about = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "python": platform.python_version(),
+        "cpus": os.cpu_count(),
+        "load": os.getloadavg()[0],
+    }
+    print(json.dumps({**about, "seconds": found}))
+    return 0 if median(found["fallow"][1:]) <= GOAL_S else 1
+
+
+def measure(bed: Testbed, layout: Layout, place: Path) -> dict[str, list[float]]:
+    """Every kind's times; the pilots, which would compete for the machine, are away."""
+    for name in layout.spec.centres:
+        argv = ["fallow", "pilot", "withdraw", "--now"]
+        layout.login(name).run(argv, user=centre.ACCOUNT, env={"FALLOW_POLICY": centre.POLICY})
+    worker = ensure_sif("worker").sif
+    shutil.copy(worker, layout.home(CENTRE) / "worker.sif")
+    env = people.environment(layout, "alice")
+    fallow = str(Path(sys.executable).with_name("fallow"))
+    storage = json.loads(layout.desk().run([fallow, "storage", "--json"], env=env).stdout)
+    url = f"{storage['url']}/{secrets.token_hex(4)}"
+    peers = place / "peers"
+    generic = ["--target", str(peers), "--no-deps", "--quiet", "snakemake-executor-plugin-cluster-generic"]
+    subprocess.run([sys.executable, "-m", "pip", "install", *generic], check=True)
+    plugin = peers / "snakemake_executor_plugin_cluster_generic" / "__init__.py"
+    plugin.write_text(plugin.read_text().replace("job_deploy_sources=False", "job_deploy_sources=True"))
+    node = bed.host(f"{CENTRE}-1")
+    found: dict[str, list[float]] = {"fallow": [], "stock script": []}
+    ours(layout, Node(node, "/home/worker.sif", found["fallow"]), url, worker)
+    stock(layout, Node(node, "/home/worker.sif", found["stock script"]), url, peers)
+    found["slurm plugin"] = slurm(layout)
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
