@@ -1,86 +1,183 @@
-"""Rules on a recorded trace: waits beside isolation, by policy; docs/explanation/simulation.md has the figures.
+"""What federating brings by policy, over dealings of a trace and over generated work; docs/explanation/simulation.md has it.
 
-Usage: python tests/benchmarks/bench_simulation.py TRACE.swf.gz [LOAD]
+Usage: python -m tests.benchmarks.bench_simulation [TRACE.swf.gz] [--json FILE]
 
 The trace is LCG-2005-1 of the Parallel Workloads Archive (thanks to Hui Li); it is not part of this repository. Without one
-a workload of the same kind is generated. Its groups are dealt to three centres by demand, capacity is demand / LOAD.
+only generated work is simulated. Nothing is timed but the last case: the same figures come out on every machine.
 """
 
 from __future__ import annotations
 
+import json
+import platform
 import random
+import resource
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from statistics import mean
+from typing import Any
 
 from fallow.rules import default_text, parse_rules
 from fallow_matcher.simulation import swf
 from fallow_matcher.simulation.books import Books
+from fallow_matcher.simulation.cheats import attempts
 from fallow_matcher.simulation.engine import simulate
-from fallow_matcher.simulation.policies import ByRules, FirstCome, Isolated, Policy
+from fallow_matcher.simulation.generate import DAY_S, Stream, draw
+from fallow_matcher.simulation.metrics import figures
+from fallow_matcher.simulation.policies import ByRules
+from fallow_matcher.simulation.study import BUILT_IN, cheating, compare
 from fallow_matcher.simulation.workload import Job, Workload, steady
 
 CENTRES = ("first", "second", "third")
-DAY_S = 86_400
-RULES = default_text().replace("half_life_s = 604800", f"half_life_s = {DAY_S}")
+LOADS = (0.8, 0.95)
+RULES = parse_rules(default_text())
+GENERATED = 5
+DEALINGS = 2
 
 
-def generated() -> list[swf.Record]:
-    """Four days of bursts with long tails: about 30,000 jobs of five groups, requested longer than they run."""
-    dice = random.Random(1)
-    records = []
-    for group, bursts in (("a", 180), ("b", 45), ("c", 45), ("d", 20), ("e", 20)):
-        for _ in range(bursts):
-            burst_s = dice.uniform(0, 4 * DAY_S)
-            for _ in range(1 + int(dice.expovariate(1 / 100))):
-                length_s = min(2 * DAY_S, dice.lognormvariate(7, 1.5))
-                requested_s = min(3 * DAY_S, length_s * dice.uniform(1, 20))
-                records.append(swf.Record(burst_s + dice.uniform(0, 600), length_s, 1, requested_s, group))
-    return sorted(records, key=lambda record: record.submitted_s)
+def dealt(records: Sequence[swf.Record], seed: int) -> list[Job]:
+    """A trace's groups dealt at random: in random order, each to the centre that lacks most of a random share."""
+    dice = random.Random(seed)
+    work: dict[str, float] = defaultdict(float)
+    for record in records:
+        work[record.group] += record.run_s * record.cores
+    groups = sorted(work)
+    dice.shuffle(groups)
+    share = {centre: dice.uniform(0.5, 2) for centre in CENTRES}
+    has = dict.fromkeys(CENTRES, 0.0)
+    home = {}
+    for group in groups:
+        home[group] = min(has, key=lambda centre: has[centre] / share[centre])
+        has[home[group]] += work[group]
+    return [
+        Job(home[each.group], each.submitted_s, each.run_s, max(each.requested_s, each.run_s), each.cores)
+        for each in records
+    ]
 
 
-def waits_s(jobs: Sequence[Job], cores: dict[str, int], policy: Policy) -> dict[str, float]:
-    """The mean wait of each centre's jobs, and of all."""
-    found: dict[str, list[float]] = defaultdict(list)
-    for run in simulate(Workload(jobs, steady(cores)), policy, Books(parse_rules(RULES))).runs:
-        found[run.job.centre].append(run.wait_s)
-        found["all"].append(run.wait_s)
-    return {centre: mean(waits) for centre, waits in found.items()}
+def generated(seed: int) -> list[Job]:
+    """Ten days of bursts with long tails: some 36,000 jobs of three centres, one of four times the others' demand."""
+    jobs = []
+    for centre, cores in zip(CENTRES, (200, 50, 50), strict=True):
+        stream = Stream(jobs_per_day=12 * cores, burst=100, mean_s=7200, spread=1.5, requested=10)
+        jobs += draw(stream, centre, 10 * DAY_S, random.Random(f"{seed} {centre}"))
+    return sorted(jobs, key=lambda job: job.submitted_s)
+
+
+def sized(jobs: Sequence[Job], load: float) -> Workload:
+    """Capacity for a load: each centre's demand divided by it."""
+    span_s = jobs[-1].submitted_s - jobs[0].submitted_s
+    demand = {
+        name: sum(job.wall_s * job.units for job in jobs if job.centre == name) / span_s for name in CENTRES
+    }
+    return Workload(jobs, steady({name: max(1, round(demand[name] / load)) for name in CENTRES}))
+
+
+def measured(name: str, jobs: Sequence[Job], load: float, *, cheats: bool) -> dict[str, Any]:
+    """One case at one load: every policy; the third centre giving a tenth; and what else it may try."""
+    workload = sized(jobs, load)
+    found = compare(workload, list(BUILT_IN), RULES, {})
+    alone = found[0]
+    waits = {each.centre: each.mean_wait_s for each in alone.centres}
+    rider = attempts(workload, CENTRES[2])[0].workload
+    tenth = {}
+    for each in compare(rider, ["first come", "home first", "fallow", "take back"], RULES, {})[1:]:
+        tenth[each.policy] = {
+            own.centre: own.mean_wait_s / waits[own.centre] if waits[own.centre] else None
+            for own in each.centres
+        }
+    honest = next(each for each in found if each.policy == "fallow")
+    told: dict[str, Any] = {
+        "case": name,
+        "load": load,
+        "jobs": len(jobs),
+        "cores": {step.centre: step.units for step in workload.capacity},
+        "alone_min": {
+            "all": alone.total.mean_wait_s / 60,
+            **{name: wait_s / 60 for name, wait_s in waits.items()},
+        },
+        "policies": {
+            each.policy: {
+                "mean_min": each.total.mean_wait_s / 60,
+                "cut": each.cut,
+                "relative": {own.centre: own.relative for own in each.centres},
+                "slowdown": each.total.slowdown,
+                "jain": each.jain,
+                "exchanged": each.exchanged,
+                "evictions": each.evictions,
+            }
+            for each in found
+        },
+        "tenth": tenth,
+        "cheats": {
+            each.strategy: {"gain": each.gain, "others": each.others}
+            for each in (cheating(workload, CENTRES[2], honest, alone, RULES) if cheats else [])
+        },
+    }
+    fallow = told["policies"]["fallow"]
+    beside = " ".join(f"{fallow['relative'][centre] or 0:.2f}" for centre in CENTRES)
+    with_rider = " ".join(f"{tenth['fallow'][centre] or 0:.2f}" for centre in CENTRES)
+    print(
+        f"{name:18} load {load}: alone {told['alone_min']['all']:5.0f} min, fallow cuts {100 * fallow['cut']:5.1f} %; "
+        f"{beside}; third gives a tenth: {with_rider}; "
+        + ", ".join(f"{strategy} {100 * each['gain']:+.0f} %" for strategy, each in told["cheats"].items()),
+        flush=True,
+    )
+    return told
+
+
+def cases(trace: Path | None) -> Iterator[tuple[str, list[Job], bool]]:
+    """What is simulated: its name, its jobs, and whether cheating is."""
+    for seed in range(1, GENERATED + 1):
+        yield f"generated {seed}", generated(seed), True
+    if trace is not None:
+        records = swf.read(trace)
+        yield "LCG by demand", swf.deal(records, CENTRES, ""), True
+        for seed in range(1, DEALINGS + 1):
+            yield f"LCG dealing {seed}", dealt(records, seed), False
+
+
+def million() -> dict[str, float]:
+    """A million jobs under the rules: processor time of the simulation and its figures, and memory of the process."""
+    jobs = []
+    for centre, part in zip(CENTRES, (0.6, 0.2, 0.2), strict=True):
+        stream = Stream(
+            jobs_per_day=part * 1.02e6 / 30, burst=100, mean_s=7200, spread=1.5, cores=[1, 1, 1, 2, 4, 8]
+        )
+        jobs += draw(stream, centre, 30 * DAY_S, random.Random(centre))
+    workload = sized(sorted(jobs, key=lambda job: job.submitted_s), 0.8)
+    began = time.process_time()
+    books = Books(RULES)
+    figures("fallow", workload, simulate(workload, ByRules(RULES), books), books, None)
+    took_s = time.process_time() - began
+    most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"{len(jobs)} jobs of 1 to 8 cores: {took_s:.0f} s of one core, {most_mb:.0f} MB")
+    return {"jobs": len(jobs), "cpu_s": took_s, "memory_mb": most_mb}
 
 
 def main() -> None:
-    """Print one line for each policy."""
-    trace = Path(sys.argv[1]) if len(sys.argv) > 1 else None
-    load = float(sys.argv[2]) if len(sys.argv) > 2 else 0.8
-    jobs = swf.deal(swf.read(trace) if trace else generated(), CENTRES, "analysis")
-    span_s = jobs[-1].submitted_s - jobs[0].submitted_s
-    demand = {name: sum(job.wall_s for job in jobs if job.centre == name) / span_s for name in CENTRES}
-    cores = {name: max(1, round(demand[name] / load)) for name in CENTRES}
-    poor = cores | {CENTRES[2]: max(1, cores[CENTRES[2]] // 10)}
-    print(f"{len(jobs)} jobs of {trace.name if trace else 'a generated trace'}, cores {cores}, load {load}")
-    alone = waits_s(jobs, cores, Isolated())
-    print(f"isolated: {alone['all'] / 60:.0f} min")
-    policies: dict[str, Policy] = {
-        "first come, first served": FirstCome(),
-        "score without home first": ByRules(
-            parse_rules(RULES.replace("home_first = true", "home_first = false"))
-        ),
-        "home first and score": ByRules(parse_rules(RULES)),
+    """Print a line for each case and load, and write all as JSON if asked to."""
+    words = sys.argv[1:]
+    out = Path(words.pop(words.index("--json") + 1)) if "--json" in words else None
+    trace = next((Path(word) for word in words if not word.startswith("--")), None)
+    document = {
+        "date": f"{datetime.now(UTC):%Y-%m-%d}",
+        "python": platform.python_version(),
+        "rules": {
+            "balance_factor": RULES.balance_factor,
+            "credit_line": RULES.credit_line,
+            "half_life_s": RULES.half_life_s,
+        },
+        "million": million(),
+        "cases": [
+            measured(name, jobs, load, cheats=cheats) for name, jobs, cheats in cases(trace) for load in LOADS
+        ],
     }
-    for name, policy in policies.items():
-        began = time.perf_counter()
-        told = []
-        for sizes in (cores, poor):
-            found = waits_s(jobs, sizes, policy)
-            told.append(
-                f"{found['all'] / 60:4.0f} min "
-                + " ".join(f"{found[each] / alone[each]:.2f}" for each in CENTRES)
-            )
-        took_s = time.perf_counter() - began
-        print(f"{name:26} all contribute: {told[0]}   third gives a tenth: {told[1]}   ({took_s:.1f} s)")
+    if out is not None:
+        out.write_text(json.dumps(document, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -94,7 +94,7 @@ def test_documents_that_differ_have_two(one: dict[str, Any], other: dict[str, An
 
 def test_the_digest_is_the_one_that_every_release_must_find() -> None:
     assert (
-        digest_of(default_text()) == "sha256:9ee29d1f30827ade965eb5d019853e2bd6d1d06acecdf09ca93a0b6d70e3f439"
+        digest_of(default_text()) == "sha256:49b3e7c774b0aea935808d8cec34995b177ee0e7816a07b86a8b93d6210c6162"
     )
 
 
@@ -115,10 +115,10 @@ def test_changes_name_each_setting_on_both_sides() -> None:
         ("ageing_s = 3600", 'ageing_s = "3600"', "ageing_s: Input should be a valid integer"),
         ("ageing_s = 3600", "ageing_s = 3600.0", "ageing_s: Input should be a valid integer"),
         ("ageing_s = 3600", "ageing_s = 604801", "ageing_s (604801) is longer than half_life_s (604800)"),
-        ("balance_factor = 4", "balance_factor = 0.5", "balance_factor: Input should be greater than"),
-        ("balance_factor = 4", "balance_factor = nan", "balance_factor: Input should be a finite number"),
-        ("balance_factor = 4", "balance_factor = true", "balance_factor: Input should be a valid number"),
-        ("credit_line = 0.25", "credit_line = inf", "credit_line: Input should be a finite number"),
+        ("balance_factor = 8", "balance_factor = 0.5", "balance_factor: Input should be greater than"),
+        ("balance_factor = 8", "balance_factor = nan", "balance_factor: Input should be a finite number"),
+        ("balance_factor = 8", "balance_factor = true", "balance_factor: Input should be a valid number"),
+        ("credit_line = 0.5", "credit_line = inf", "credit_line: Input should be a finite number"),
         ("home_first = true", "home_first = 1", "home_first: Input should be a valid boolean"),
         ('"two-thirds"', '"half"', "quorum: Input should be 'majority', 'two-thirds' or 'all'"),
         (

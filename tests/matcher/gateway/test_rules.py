@@ -111,7 +111,7 @@ def test_an_expired_token_is_refused(client: TestClient, tokens: Any) -> None:
 
 
 def test_invalid_rules_are_refused_with_the_field(client: TestClient, admin: Admin) -> None:
-    answer = propose(client, admin("north"), FASTER.replace("credit_line = 0.25", "credit_line = 2"))
+    answer = propose(client, admin("north"), FASTER.replace("credit_line = 0.5", "credit_line = 2"))
     assert (answer.status_code, answer.json()["error"]) == (422, "invalid_request")
     assert "credit_line" in answer.json()["error_description"]
 

@@ -29,10 +29,10 @@ def test_a_decision_says_who_ranks_where_and_why() -> None:
     found = decided(group("birch"), group("alder"))
 
     assert [(place.centre, place.place, place.balance_factor) for place in found.places] == [
-        ("alder", 1, 4.0),
-        ("birch", 2, 0.25),
+        ("alder", 1, 8.0),
+        ("birch", 2, 0.125),
     ]
-    assert found.places[0].total == 1.0 * 0.5 * 4.0
+    assert found.places[0].total == 1.0 * 0.5 * 8.0
     assert found.giving == {CPU: {"birch": 1, "cedar": 2, "alder": 3}}
 
 

@@ -140,7 +140,7 @@ def test_a_centres_own_job_takes_its_next_free_core() -> None:
 
 def test_without_home_first_the_higher_score_goes_first() -> None:
     text = default_text().replace("home_first = true", "home_first = false")
-    rules = parse_rules(text.replace("balance_factor = 4", "balance_factor = 1"))
+    rules = parse_rules(text.replace("balance_factor = 8", "balance_factor = 1"))
     jobs = [job("birch", 0.0), job("birch", 5.0, work_type="urgent"), job("alder", 1.0)]
     runs, _ = run(Workload(jobs, steady({"alder": 1, "birch": 0})), ByRules(rules))
     assert [each.job.centre for each in runs] == ["birch", "birch", "alder"]

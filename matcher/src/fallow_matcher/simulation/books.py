@@ -70,6 +70,11 @@ class Books(Mapping[tuple[str, str], Account]):
         if provider != job.centre:
             self._move(job, provider, -self._still_charged(job, provider, ran_s))
 
+    def forget(self, centre: str) -> None:
+        """A centre is known under another name from now on, and what it gave and used under the old one is not its own."""
+        for key in [key for key in self._accounts if key[0] == centre]:
+            del self._accounts[key]
+
     def _still_charged(self, job: Job, provider: str, ran_s: float) -> float:
         return job.units * self._factor(provider) * job.requested_s * 2 ** (-ran_s / self._half_life_s)
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from fallow_matcher.simulation.workload import Job, Pilots, Step, Workload
 
-PARTS = 4
-"""Under how many names a centre appears that leaves and comes back."""
+TIMES = 3
+"""How often a centre leaves and comes back under another name."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,8 @@ class Attempt:
     workload: Workload
     names: frozenset[str]
     """The names of the cheater."""
+    renamed: tuple[float, ...] = ()
+    """When it comes back under another name."""
 
 
 def attempts(workload: Workload, centre: str) -> list[Attempt]:
@@ -27,14 +29,14 @@ def attempts(workload: Workload, centre: str) -> list[Attempt]:
 
     * *free rider*: shares a tenth of its units. With `keeps the rest` it runs its own jobs on the other nine tenths, else
       these are gone.
-    * *newcomer*: leaves and comes back under another name, four times in all.
+    * *newcomer*: leaves and comes back under another name, three times.
     * *splitter*: is two centres; half of its jobs under each name, and half or all of its units under one of them.
     * *liar*: shows twice the units that it has, each half as fast.
     """
     return [
         Attempt("free rider", _shares(workload, centre, keeps=False), frozenset({centre})),
         Attempt("free rider that keeps the rest", _shares(workload, centre, keeps=True), frozenset({centre})),
-        _newcomer(workload, centre),
+        Attempt("newcomer", workload, frozenset({centre}), tuple(_moments(workload))),
         _splitter(workload, centre, halves=True),
         _splitter(workload, centre, halves=False),
         Attempt("liar about capacity", _liar(workload, centre), frozenset({centre})),
@@ -54,37 +56,10 @@ def _shares(workload: Workload, centre: str, *, keeps: bool) -> Workload:
     return replace(workload, capacity=capacity)
 
 
-def _newcomer(workload: Workload, centre: str) -> Attempt:
+def _moments(workload: Workload) -> list[float]:
     begin_s = min(job.submitted_s for job in workload.jobs)
-    each_s = (max(job.submitted_s for job in workload.jobs) - begin_s) / PARTS
-    names = [f"{centre}-{number}" for number in range(1, PARTS + 1)]
-
-    def name(at_s: float) -> str:
-        return names[int(min(PARTS - 1, max(0.0, (at_s - begin_s) / each_s)))] if each_s else names[0]
-
-    capacity = [step for step in workload.capacity if step.centre != centre]
-    own = [step for step in workload.capacity if step.centre == centre]
-    for kind in {(step.resource_class, step.private) for step in own}:
-        alike = sorted(
-            (step for step in own if (step.resource_class, step.private) == kind), key=lambda step: step.at_s
-        )
-        capacity += [replace(step, centre=name(step.at_s)) for step in alike]
-        for number in range(1, PARTS):
-            moves_s = begin_s + number * each_s
-            now = [step for step in alike if step.at_s <= moves_s]
-            if now:
-                capacity.append(replace(now[-1], centre=names[number - 1], at_s=moves_s, units=0))
-                capacity.append(replace(now[-1], centre=names[number], at_s=moves_s))
-    return Attempt(
-        "newcomer",
-        replace(
-            workload,
-            jobs=_renamed(workload, centre, lambda _, job: name(job.submitted_s)),
-            capacity=capacity,
-            pilots=_also(workload.pilots, centre, names),
-        ),
-        frozenset(names),
-    )
+    span_s = max(job.submitted_s for job in workload.jobs) - begin_s
+    return [begin_s + number * span_s / (TIMES + 1) for number in range(1, TIMES + 1)]
 
 
 def _splitter(workload: Workload, centre: str, *, halves: bool) -> Attempt:

@@ -30,6 +30,8 @@ class Figures(BaseModel):
     """Jobs that no capacity was ever right for."""
     mean_wait_s: float
     p95_wait_s: float
+    mean_done_s: float
+    """From a job's coming to its end, on average."""
     slowdown: float
     """Mean bounded slowdown."""
     utilisation: float
@@ -158,6 +160,7 @@ def _figures(
         unserved=unserved,
         mean_wait_s=mean_s,
         p95_wait_s=waits[ceil(0.95 * len(waits)) - 1] if waits else 0.0,
+        mean_done_s=sum(run.ended_s - run.job.submitted_s for run in runs) / len(runs) if runs else 0.0,
         slowdown=sum(map(_slowdown, runs)) / len(runs) if runs else 1.0,
         utilisation=utilisation,
         makespan_s=max(run.ended_s for run in runs) - min(run.job.submitted_s for run in runs)

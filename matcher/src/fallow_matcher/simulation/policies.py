@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -63,6 +63,38 @@ class ByRules:
 
     def ended(self, job: Job, now_s: float) -> None:
         """Nothing to remember."""
+
+
+class Renaming(ByRules):
+    """As `ByRules`, while one centre leaves now and then and comes back as one that nobody knows.
+
+    Its jobs and machines come along, so that its name is all that changes; what runs then is settled with the new name.
+
+    Args:
+        rules: The rules.
+        centre: The centre.
+        moments: When it comes back, in the order of time.
+    """
+
+    def __init__(self, rules: Rules, centre: str, moments: Sequence[float]) -> None:
+        super().__init__(rules)
+        self._centre = centre
+        self._moments = deque(moments)
+
+    def choose(self, groups: Sequence[Group], provider: str, books: Books) -> Group | None:
+        """As `ByRules`."""
+        self._rename(books)
+        return super().choose(groups, provider, books)
+
+    def places(self, group: Group, providers: Sequence[str], books: Books) -> Sequence[str]:
+        """As `ByRules`."""
+        self._rename(books)
+        return super().places(group, providers, books)
+
+    def _rename(self, books: Books) -> None:
+        while self._moments and self._moments[0] <= books.now_s:
+            self._moments.popleft()
+            books.forget(self._centre)
 
 
 class FirstCome:

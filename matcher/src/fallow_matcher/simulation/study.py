@@ -11,7 +11,7 @@ from fallow_matcher.simulation.books import Books
 from fallow_matcher.simulation.cheats import attempts
 from fallow_matcher.simulation.engine import simulate
 from fallow_matcher.simulation.metrics import Comparison, figures
-from fallow_matcher.simulation.policies import ByRules, FairShare, FirstCome, Isolated, Policy
+from fallow_matcher.simulation.policies import ByRules, FairShare, FirstCome, Isolated, Policy, Renaming
 from fallow_matcher.simulation.workload import Workload
 
 ALONE = "isolated"
@@ -37,12 +37,12 @@ class Cheat(BaseModel):
     policy: str
     centre: str
     strategy: str
-    honest_wait_s: float
-    """The mean wait of its jobs if it is honest."""
-    wait_s: float
+    honest_s: float
+    """How long its jobs take from their coming to their end, on average, if it is honest."""
+    cheating_s: float
     """If it cheats."""
     gain: float | None
-    """By what part it waits less for it; below 0 where cheating does not pay."""
+    """By what part they are done sooner for it; below 0 where cheating does not pay."""
     others: float | None
     """The worst of the other centres' mean waits beside theirs alone."""
 
@@ -130,10 +130,11 @@ def cheating(
     waits_alone = {each.centre: each.mean_wait_s for each in alone.centres}
     found = []
     for attempt in attempts(workload, centre):
-        told = _one(attempt.workload, attempt.strategy, ByRules(rules), rules, None, progress)
+        which = Renaming(rules, centre, attempt.renamed) if attempt.renamed else ByRules(rules)
+        told = _one(attempt.workload, attempt.strategy, which, rules, None, progress)
         own = [each for each in told.centres if each.centre in attempt.names]
         jobs = sum(each.jobs for each in own)
-        wait_s = sum(each.mean_wait_s * each.jobs for each in own) / jobs if jobs else 0.0
+        done_s = sum(each.mean_done_s * each.jobs for each in own) / jobs if jobs else 0.0
         others = [
             each.mean_wait_s / waits_alone[each.centre]
             for each in told.centres
@@ -144,9 +145,9 @@ def cheating(
                 policy=honest.policy,
                 centre=centre,
                 strategy=attempt.strategy,
-                honest_wait_s=before.mean_wait_s,
-                wait_s=wait_s,
-                gain=1 - wait_s / before.mean_wait_s if before.mean_wait_s else None,
+                honest_s=before.mean_done_s,
+                cheating_s=done_s,
+                gain=1 - done_s / before.mean_done_s if before.mean_done_s else None,
                 others=max(others, default=None),
             )
         )
