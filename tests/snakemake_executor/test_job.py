@@ -44,6 +44,7 @@ class Node:
         (root / "site" / "snakemake" / "__init__.py").touch()
         (root / "site" / "snakemake" / "cli.py").write_text(FAKE_SNAKEMAKE)
         (root / "site" / "snakemake" / "rules.py").write_text("class Rule: pass")
+        (root / "site" / "snakemake" / "jobs.py").write_text("class Job:\n def prepare(self): pass")
         (root / "site" / "snakemake" / "executors").mkdir()
         (root / "site" / "snakemake" / "executors" / "local.py").write_text("class Executor: pass")
         (self.sandbox / "fallow_job.py").write_bytes(SCRIPT.read_bytes())

@@ -68,7 +68,7 @@ def main() -> NoReturn:
         sys.exit("the precommand failed")
     if job["sources"]:
         unpack(fetch(job["sources"]["url"], job["sources"]["sha256"]))
-    join_storage(job["arguments"])
+    join_storage(job["arguments"], work)
     run_snakemake(job["arguments"], notes)
 
 
@@ -194,8 +194,8 @@ def unpack(archive: bytes) -> None:
         sources.extractall(filter="data")
 
 
-def join_storage(arguments: "list[str]") -> None:
-    """Make the place where Snakemake keeps the workflow's stored files the working directory itself.
+def join_storage(arguments: "list[str]", here: Path) -> None:
+    """Make the place where Snakemake keeps the workflow's stored files the working directory `here` itself.
 
     A rule that names its files without `{input}` and `{output}` then finds and makes them as it does on one machine.
     """
@@ -206,7 +206,6 @@ def join_storage(arguments: "list[str]") -> None:
     prefix = given.get("--local-storage-prefix", ".snakemake/storage")
     if prefix.startswith("base64//"):
         prefix = base64.b64decode(prefix.removeprefix("base64//")).decode()
-    here = Path.cwd()
     link = here / prefix / "s3" / place.netloc / posixpath.normpath(place.path).strip("/")
     if link.is_relative_to(here) and not link.exists():
         link.parent.mkdir(parents=True, exist_ok=True)
@@ -224,9 +223,18 @@ def run_snakemake(arguments: "list[str]", notes: Any = None) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
     from snakemake.cli import main as snakemake
     from snakemake.executors.local import Executor as Local
+    from snakemake.jobs import Job
     from snakemake.rules import Rule
 
     storage = careful_storage()
+    prepare_job = Job.prepare
+
+    async def prepared(job: Any) -> None:
+        await prepare_job(job)
+        if job.shadow_dir:  # a full shadow has all but what is stored
+            join_storage(arguments, Path(job.shadow_dir))
+
+    Job.prepare = prepared
     # some rules of a group run in a Snakemake of their own: that is this one too
     child = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).resolve()))}"
     Local.get_python_executable = lambda executor: child  # noqa: ARG005

@@ -1,0 +1,5 @@
+"""Imported by the workflow itself."""
+
+
+def shouted(text):
+    return text.upper()
