@@ -27,6 +27,7 @@ def _table(schema: Schema, models: Schema, place: str) -> Iterator[str]:
     yield f"\n## {title}\n\n{description}\n\n| name | value | default | meaning |\n|---|---|---|---|\n"
     inner: list[tuple[str, str]] = []
     for name, field in schema["properties"].items():
+        field = _present(field)  # noqa: PLW2901
         path = f"{place.strip('[]')}.{name}".lstrip(".")
         table, form = _reference(field)
         if "enum" in models.get(table, {}):
@@ -39,6 +40,12 @@ def _table(schema: Schema, models: Schema, place: str) -> Iterator[str]:
         yield f"| `{name}` | {_kind(field)} | {default} | {meaning} |\n"
     for path, table in inner:
         yield from _table(models[table], models, path)
+
+
+def _present(field: Schema) -> Schema:
+    """A field that may be left out as what it is when it is there."""
+    choices = [one for one in field.get("anyOf", ()) if one.get("type") != "null"]
+    return {**choices[0], **field} if len(choices) == 1 else field
 
 
 def _reference(field: Schema) -> tuple[str, str]:
@@ -54,8 +61,9 @@ def _reference(field: Schema) -> tuple[str, str]:
 
 def _kind(field: Schema) -> str:
     """What a value looks like."""
-    if "anyOf" in field:
-        return " or ".join(dict.fromkeys(_kind(one) for one in field["anyOf"] if one.get("type") != "null"))
+    if "anyOf" in field and "type" not in field:
+        choices = [one for one in field["anyOf"] if one.get("type") != "null"]
+        return " or ".join(dict.fromkeys("table" if "$ref" in one else _kind(one) for one in choices))
     if "enum" in field:
         return ", ".join(f"`{json.dumps(word)}`" for word in field["enum"])
     if "patternProperties" in field:

@@ -49,6 +49,7 @@ def start(hub_host: Host) -> None:
     hub.start_condor(hub_host)
     hub.start_gateway(hub_host)
     hub.start_matcher(hub_host)
+    hub.start_campaigns(hub_host)
 
 
 def during(alder: Site, birch: Site, cedar: Site, seen: Outage) -> None:
