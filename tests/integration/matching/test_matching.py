@@ -7,6 +7,7 @@ import time
 from statistics import mean
 
 import pytest
+from tests.integration.matching import reality
 from tests.integration.matching.pool import PROVIDER, SLOTS, Job, Pool
 from tests.matcher.matching.trade import Place
 
@@ -113,6 +114,16 @@ def test_a_centres_own_job_takes_the_next_of_its_slots_that_frees_up(race: list[
             if centre(job) != PROVIDER and own.submitted + CYCLE_S <= (job.matched or 0) < (own.matched or 0)
         ]
         assert passed == []
+
+
+def test_the_simulator_foretells_the_order_of_the_centres_and_their_waits(pool: Pool) -> None:
+    jobs = reality.ran(pool)
+    was, foretold = reality.seen(jobs), reality.foretold(jobs)
+    print(f"waits on the pool {was}, foretold {foretold}, pause {reality.pause_s(jobs)} s")
+
+    assert reality.by_wait(foretold) == reality.by_wait(was)
+    for name, waited in was.items():
+        assert foretold[name] == pytest.approx(waited, rel=0.2), (name, was, foretold)
 
 
 AGED = """

@@ -61,14 +61,25 @@ class Books(Mapping[tuple[str, str], Account]):
             return
         used = job.units * self._factor(provider) * min(ran_s, job.requested_s)
         self._move(job, provider, used - self._still_charged(job, provider, ran_s))
-        giver = self[provider, job.resource_class]
-        giver.contributed += used
-        giver.credit_line = credit_line(giver.contributed, self._share)
+        self._gave(provider, job.resource_class, used)
 
     def void(self, job: Job, provider: str, ran_s: float) -> None:
         """A job loses its place after `ran_s`: the provider did not hold out, and nobody owes anything."""
         if provider != job.centre:
             self._move(job, provider, -self._still_charged(job, provider, ran_s))
+
+    def enter(self, provider: str, consumer: str, resource_class: str, value: float) -> None:
+        """Something that one centre gave another before the simulation begins.
+
+        Args:
+            provider: Who gave.
+            consumer: Who used it.
+            resource_class: Of what.
+            value: In unit-seconds, benchmark-weighted.
+        """
+        job = Job(consumer, 0.0, value, value, resource_class=resource_class)
+        self._move(job, provider, value)
+        self._gave(provider, resource_class, value)
 
     def forget(self, centre: str) -> None:
         """A centre is known under another name from now on, and what it gave and used under the old one is not its own."""
@@ -84,3 +95,8 @@ class Books(Mapping[tuple[str, str], Account]):
             if key not in self._accounts:
                 self._accounts[key] = Account(at_s=self.now_s)
             self[key].balance += amount
+
+    def _gave(self, provider: str, resource_class: str, value: float) -> None:
+        giver = self[provider, resource_class]
+        giver.contributed += value
+        giver.credit_line = credit_line(giver.contributed, self._share)

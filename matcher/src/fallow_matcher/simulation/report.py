@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
@@ -223,16 +224,10 @@ def _relative(study: Study) -> str:
 
 
 def _bars(series: Mapping[str, Mapping[str, float]], labels: Sequence[str], unit: str) -> str:
-    try:
-        import pygal
-        from pygal.style import LightColorizedStyle
-    except ImportError as error:
-        raise NotAvailableError(
-            "The report needs the library pygal.", remedy="pip install 'fallow-matcher[report]'"
-        ) from error
+    pygal = _pygal()
     chart = pygal.Bar(
         js=[],
-        style=LightColorizedStyle(font_family="sans-serif"),
+        style=pygal.style.LightColorizedStyle(font_family="sans-serif"),
         width=900,
         height=380,
         y_title=unit,
@@ -256,3 +251,16 @@ def _without_scripts(root: Any) -> Any:
         for child in [each for each in parent if str(each.tag).endswith("script")]:
             parent.remove(child)
     return root
+
+
+def _pygal() -> Any:
+    try:
+        import pygal
+        import pygal.style
+    except ImportError as error:
+        raise NotAvailableError(
+            "The report needs the library pygal.", remedy="pip install 'fallow-matcher[report]'"
+        ) from error
+    # It leaves a finder of the kind that Python no longer asks, and warns of at each later import.
+    sys.meta_path[:] = [finder for finder in sys.meta_path if hasattr(finder, "find_spec")]
+    return pygal

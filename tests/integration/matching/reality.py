@@ -1,0 +1,148 @@
+"""The same small workload on the pool and in the simulator."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+from tests.integration.matching.pool import HISTORY, PROVIDER, SLOTS, Pool
+
+from fallow.client import connect
+from fallow.queue.hub import open_queue
+from fallow.queue.spec import JobSpec
+from fallow.rules import CPU, default_text, parse_rules
+from fallow_matcher.simulation.books import Books
+from fallow_matcher.simulation.engine import simulate
+from fallow_matcher.simulation.policies import ByRules
+from fallow_matcher.simulation.workload import Job, Workload, steady
+from fallow_testbed import hub
+from fallow_testbed.wait import wait_until
+
+OTHER = "birch"
+CORES = {PROVIDER: SLOTS, OTHER: 1}
+"""Slots of one core each that the pilots of the federation have."""
+WORK = [("mona", 16), ("bob", 14), ("alice", 8), ("mona", 6)]
+"""Who submits how many jobs, one after the other."""
+SECONDS, WALLTIME_S = 12, 60
+RULES = parse_rules(default_text())
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What the queue says of a job that has ended."""
+
+    centre: str
+    submitted: float
+    started: float
+    ended: float
+    slot: str
+
+    @property
+    def provider(self) -> str:
+        """Where it ran."""
+        return OTHER if f"{OTHER}-" in self.slot else PROVIDER
+
+
+def ran(pool: Pool) -> list[Ran]:
+    """Run the work on all slots of the pool, and what became of it."""
+    pool.at("bob", submitted, "reality-warm", 1, 1, OTHER, pool.image)
+    pool.ended("reality-warm")
+    runs = [f"reality-{number}" for number in range(len(WORK))]
+    for run, (person, count) in zip(runs, WORK, strict=True):
+        pool.at(person, submitted, run, count, SECONDS, None, pool.image)
+    wait_until(lambda: all(job.done for job in pool.jobs(runs)), "the jobs of the comparison", 240, pause_s=1)
+    attributes = "Owner,QDate,JobCurrentStartDate,CompletionDate,LastRemoteHost"
+    wanted = " || ".join(f'FallowRun == "{run}"' for run in runs)
+    text = pool.operator(
+        "condor_q", "-name", hub.QUEUE, "-all", "-json", "-attributes", attributes, "-constraint", wanted
+    )
+    pool.ended(*runs)
+    return [
+        Ran(
+            ad["Owner"].split(".")[0],
+            ad["QDate"],
+            ad["JobCurrentStartDate"],
+            ad["CompletionDate"],
+            ad["LastRemoteHost"],
+        )
+        for ad in json.loads(text)
+    ]
+
+
+def pause_s(jobs: Sequence[Ran]) -> float:
+    """How long a slot stands still between two jobs: until the negotiator's next cycle, and the start of a container.
+
+    Slots are cut anew for each job, so the starts and the ends at one centre are paired in their order.
+    """
+    pauses = []
+    for provider, cores in CORES.items():
+        here = [job for job in jobs if job.provider == provider]
+        starts, ends = sorted(job.started for job in here), sorted(job.ended for job in here)
+        pauses += [start - end for start, end in zip(starts[cores:], ends, strict=False)]
+    return median(pauses)
+
+
+def foretold(jobs: Sequence[Ran]) -> dict[str, float]:
+    """The mean wait of each centre's jobs by the simulator, from when they came, how long they ran and the pause."""
+    books = Books(RULES)
+    for provider, consumer, value in HISTORY:
+        books.enter(provider, consumer, CPU, value)
+    pause = pause_s(jobs)
+    begin = min(job.submitted for job in jobs)
+    work = [
+        Job(
+            job.centre,
+            job.submitted - begin,
+            job.ended - job.started + pause,
+            WALLTIME_S,
+            work_type=RULES.default_work_type,
+        )
+        for job in jobs
+    ]
+    result = simulate(Workload(work, steady(CORES)), ByRules(RULES), books)
+    # The pause is before a job, not after it: what the simulator starts is then matched, and starts at its end.
+    return means((run.job.centre, run.wait_s + pause) for run in result.runs)
+
+
+def seen(jobs: Sequence[Ran]) -> dict[str, float]:
+    """The mean wait of each centre's jobs as they were."""
+    return means((job.centre, job.started - job.submitted) for job in jobs)
+
+
+def means(waits: Iterable[tuple[str, float]]) -> dict[str, float]:
+    """The mean of each centre's waits."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for centre, wait in waits:
+        found[centre].append(wait)
+    return {centre: mean(each) for centre, each in found.items()}
+
+
+def by_wait(waits: Mapping[str, float]) -> list[str]:
+    """Centres, the one that waits least first."""
+    return sorted(waits, key=lambda centre: waits[centre])
+
+
+def submitted(run: str, count: int, seconds: float, centre: str | None, image: str) -> None:
+    """Submit jobs; called at the desk."""
+    open_queue(connect()).submit(
+        [
+            JobSpec(
+                run=run,
+                key=str(number),
+                name=f"{run}-{number}",
+                image=image,
+                argv=("sleep", str(seconds)),
+                directory=Path("/tmp"),
+                memory_mb=256,
+                disk_mb=32,
+                walltime_s=WALLTIME_S,
+                work_type="analysis",
+                centre=centre,
+            )
+            for number in range(count)
+        ]
+    )
