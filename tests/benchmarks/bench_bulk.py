@@ -50,11 +50,13 @@ def measure(layout: Layout, place: Path, worker: Path) -> dict[str, dict[str, fl
     env = people.environment(layout, "alice")
     fallow = str(Path(sys.executable).with_name("fallow"))
     storage = json.loads(layout.desk().run([fallow, "storage", "--json"], env=env).stdout)
-    plain = command(f"{storage['url']}/{secrets.token_hex(4)}", worker)[1:-2]
+    folder = f"{storage['url']}/{secrets.token_hex(4)}"
     wait_for_capacity(layout, Progress())
     return {
-        "notice": part(layout, place / "notice", "notice", *plain),
-        "submit": part(layout, place / "submit", "submit", str(JOBS), *plain),
+        "notice": part(layout, place / "notice", "notice", *command(f"{folder}/notice", worker)[1:-2]),
+        "submit": part(
+            layout, place / "submit", "submit", str(JOBS), *command(f"{folder}/submit", worker)[1:-2]
+        ),
         "poll": part(layout, place / "poll", "poll", str(MANY)),
     }
 

@@ -15,6 +15,7 @@ from fallow.capacity import CapacityHistory
 from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, RefusedError
 from fallow.explanations import Explanation
+from fallow.fits import MOST, FitAnswer, FitAnswers, FitQuestion, FitRequest
 from fallow.ledger.messages import AllPilots, Balances, Key, Lines, Reconciliation, Usage
 from fallow.ledger.messages import Line as LedgerLine
 from fallow.messages import (
@@ -189,6 +190,17 @@ class HubClient:
             method, f"{self._base}{path}", bearer=self._token(), document=document, repeatable=True
         )
         return _read(model, answer)
+
+    def fit(self, requests: Sequence[FitRequest]) -> list[FitAnswer]:
+        """Whether such jobs would find a slot now, in the order of `requests`."""
+        found: list[FitAnswer] = []
+        for start in range(0, len(requests), MOST):
+            body = FitQuestion(requests=list(requests[start : start + MOST])).model_dump_json()
+            answer = self._web.send(
+                "POST", f"{self._base}/v1/fit", bearer=self._token(), document=body, repeatable=True
+            )
+            found += _read(FitAnswers, answer).answers
+        return found
 
     def storage(self, below: str = "") -> StorageAccess:
         """Short-lived S3 access to the user's own area; a repetition gives another, so it may be repeated.

@@ -60,6 +60,7 @@ def test_anybody_may_read_what_is_public(client: TestClient, path: str) -> None:
         ("POST", "/v1/storage"),
         ("PUT", "/v1/offers/north"),
         ("GET", "/v1/jobs/1.0/explain"),
+        ("POST", "/v1/fit"),
         ("GET", f"/v1/images/{DIGEST}"),
         ("PUT", f"/v1/images/{DIGEST}"),
         ("GET", "/v1/rules"),
@@ -103,6 +104,16 @@ def test_an_offer_of_another_centre_under_ones_own_path_is_refused(
 
 def test_a_user_may_not_publish_an_offer(client: TestClient, alice: Header) -> None:
     assert client.put("/v1/offers/north", headers=alice, json=offer()).status_code == 403
+
+
+def test_a_launcher_asks_for_no_fit(client: TestClient, launcher: Header) -> None:
+    assert client.post("/v1/fit", headers=launcher, json={"requests": [{}]}).status_code == 403
+
+
+def test_a_fit_is_asked_for_a_bounded_number_of_requests(client: TestClient, alice: Header) -> None:
+    for count in (0, 41):
+        answer = client.post("/v1/fit", headers=alice, json={"requests": [{}] * count})
+        assert (answer.status_code, answer.json()["error"]) == (422, "invalid_request")
 
 
 def test_a_launcher_has_no_storage(client: TestClient, launcher: Header) -> None:

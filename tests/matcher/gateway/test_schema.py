@@ -36,6 +36,7 @@ OPERATIONS = (
     ("GET", "/v1/offers"),
     ("GET", "/v1/capacity/history"),
     ("GET", "/v1/jobs/{job}/explain"),
+    ("POST", "/v1/fit"),
     ("PUT", "/v1/pilots/{pilot}/report"),
     ("GET", "/v1/pilots/{pilot}/report"),
     ("GET", "/v1/ledger/balance"),

@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import multiprocessing
 import resource
+from collections.abc import Sequence
 from dataclasses import replace
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 
 from fallow.errors import FallowError, NotAvailableError, RefusedError
 from fallow.explanations import Explanation
+from fallow.fits import FitAnswers, FitRequest
+from fallow_matcher.explain.hypothetical import Person
 from fallow_matcher.explain.situation import Situation
 
 LIMIT_S = 5
 START_S = 30
 """How long a process may take to begin: the first one waits until everything is loaded."""
+
+Asked = tuple[Sequence[FitRequest], Person]
+"""Requests of jobs that are not submitted yet, and whose they would be."""
 
 _MOST_BYTES = 2 * 1024**3
 _PROCESSES = multiprocessing.get_context("forkserver")
@@ -42,9 +48,22 @@ class Fence:
             NotAvailableError: No process can be made, or it does not begin.
             FallowError: It failed.
         """
+        return Explanation.model_validate_json(self._inside(situation))
+
+    def fit(self, situation: Situation, requests: Sequence[FitRequest], person: Person) -> FitAnswers:
+        """What is to be said of jobs that are not submitted yet; the situation's own job does not count.
+
+        Raises:
+            RefusedError: An expression took too long, or more memory than it may have.
+            NotAvailableError: No process can be made, or it does not begin.
+            FallowError: It failed.
+        """
+        return FitAnswers.model_validate_json(self._inside(situation, (requests, person)))
+
+    def _inside(self, situation: Situation, asked: Asked | None = None) -> bytes:
         there = replace(situation, job=str(situation.job), whole=[str(ad) for ad in situation.whole])
         receiving, sending = _PROCESSES.Pipe(duplex=False)
-        process = _PROCESSES.Process(target=_run, args=(sending, there), daemon=True)
+        process = _PROCESSES.Process(target=_run, args=(sending, there, asked), daemon=True)
         try:
             process.start()
         except OSError as error:
@@ -69,13 +88,13 @@ class Fence:
                 "The job's requirements cannot be evaluated in reasonable time.",
                 remedy="Simplify the job's requirements.",
             )
-        return Explanation.model_validate_json(answer)
+        return answer
 
 
-def _run(sending: Connection, situation: Situation) -> None:
-    from fallow_matcher.explain.fence_inside import explained
+def _run(sending: Connection, situation: Situation, asked: Asked | None) -> None:
+    from fallow_matcher.explain.fence_inside import explained, fitted
 
     resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_S, LIMIT_S))
     resource.setrlimit(resource.RLIMIT_AS, (_MOST_BYTES, _MOST_BYTES))
     sending.send_bytes(b"ready")
-    sending.send_bytes(explained(situation))
+    sending.send_bytes(explained(situation) if asked is None else fitted(situation, *asked))

@@ -15,6 +15,7 @@ from fallow_matcher.explain.demand import Demand
 from fallow_matcher.explain.slot import UNSAID_KB, UNSAID_S, WITHIN, conditions_of, slot_of
 
 _CENTRE = re.compile(r'(?:TARGET\.)?FallowCentre (?:==|=\?=) "([^"]*)"')
+_MODEL = re.compile(r'regexp\("([^"]*)",\s*(?:TARGET\.)?FallowGpuModel,\s*"i"\)')
 _LONGEST_CLAUSE = 200
 
 
@@ -160,6 +161,12 @@ def _requirements(job: Job, centre: str, slot: Any) -> Iterator[Obstacle]:
         shown = clause if len(clause) <= _LONGEST_CLAUSE else f"{clause[:_LONGEST_CLAUSE]}…"
         if only := _CENTRE.fullmatch(clause):
             reason, change = f"may run at {only[1]} only", f"let it run at {centre} too"
+        elif (model := _MODEL.fullmatch(clause)) and met is False:
+            named, there = (
+                re.sub(r"\[(.)\]", r"\1", model[1]),
+                slot.get("FallowGpuModel") or "none that it names",
+            )
+            reason, change = f"needs a GPU whose model is like {named}; {centre} has {there}", ""
         elif met is None:
             reason, change = f"requires {shown}, of which {centre} says nothing", ""
         else:

@@ -80,6 +80,25 @@ def situation_of(sources: Sources, cluster: int, process: int, user: str) -> Sit
     )
 
 
+def situation_now(sources: Sources) -> Situation:
+    """What there is for jobs that are not submitted yet.
+
+    Raises:
+        NotAvailableError: The collector does not answer.
+    """
+    now = time.time()
+    slots = sources.pool.slots(SLOTS, _NUMBERS)
+    return Situation(
+        now=now,
+        job=None,
+        rules=in_force(sources.database),
+        offers=sources.offers.standing(datetime.fromtimestamp(now, UTC)),
+        centres=sources.settings.centre_names,
+        slots=[_plain(slot) for slot in slots],
+        whole=_whole(sources.pool, slots, None),
+    )
+
+
 def _job(pool: Pool, cluster: int, process: int, user: str) -> Any:
     one = f"ClusterId == {cluster} && ProcId == {process}"
     found = pool.jobs(one, limit=1) or pool.history(one, match=1)
