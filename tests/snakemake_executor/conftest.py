@@ -1,14 +1,24 @@
+import os
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from snakemake import api
+from snakemake.settings import types as settings
+from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
+from fallow.client import ClientSettings
+from fallow.hub import HubClient
+from fallow.messages import ImageUpload, StorageAccess
 from fallow.queue import JobRecord, JobSpec, JobState
+from snakemake_executor_plugin_fallow import ExecutorSettings
+from snakemake_executor_plugin_fallow.federation import Federated
 
 from .server import served
 
@@ -125,3 +135,91 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a real S3 server with the bucket `users`, which user `key` may use but not delete."""
     with served(tmp_path_factory.mktemp("s3")) as url:
         yield url
+
+
+class Hub(HubClient):
+    """A hub that has every image and gives everybody the same storage."""
+
+    def __init__(self, settings: ClientSettings, access: StorageAccess) -> None:
+        super().__init__(settings, token=lambda: pytest.fail("no token is needed"))
+        self.access = access
+
+    def storage(self, below: str = "") -> StorageAccess:
+        return self.access
+
+    def image_upload(self, digest: str) -> ImageUpload | None:
+        return None
+
+
+@pytest.fixture
+def queue(tmp_path: Path) -> LocalQueue:
+    return LocalQueue(tmp_path / "nodes")
+
+
+@pytest.fixture
+def workflow(
+    s3: str, queue: LocalQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., bool]]:
+    """Runs a Snakefile through the executor; returns whether it succeeded."""
+    import boto3
+
+    expires = datetime.now(UTC) + timedelta(hours=1)
+    storage = StorageAccess(
+        endpoint=s3, region="us-east-1", bucket="users", prefix="alice", access_key="key", secret_key="secret",
+        expires=expires,
+    )  # fmt: skip
+
+    def connect(cls: Any, chosen: Any, *, run: str, prefix: str | None, own_keys: bool) -> Federated:
+        defaults = {"work_type": None, "centre": None, "requirements": None}
+        client = ClientSettings(hub="https://hub.example.org")
+        return Federated(
+            Hub(client, storage), queue, client, defaults, own_keys, prefix, image=DIGEST, run=run
+        )
+
+    monkeypatch.setattr(Federated, "connect", classmethod(connect))
+    for name, value in {
+        "AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_ENDPOINT_URL": s3,
+        "XDG_CACHE_HOME": str(tmp_path / "cache"),
+    }.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)
+    directory = tmp_path / "workflow"
+    directory.mkdir()
+    prefix = f"s3://users/alice/{tmp_path.name}"
+
+    def run(snakefile: str, *, retries: int = 0, containers: bool = False) -> bool:
+        (directory / "Snakefile").write_text(snakefile)
+        methods = frozenset({DeploymentMethod.APPTAINER} if containers else ())
+        with api.SnakemakeApi(settings.OutputSettings(show_failed_logs=True)) as snakemake:
+            try:
+                snakemake.workflow(
+                    resource_settings=settings.ResourceSettings(nodes=10, cores=None),
+                    storage_settings=settings.StorageSettings(
+                        default_storage_provider="s3",
+                        default_storage_prefix=prefix,
+                        shared_fs_usage=frozenset(),
+                    ),
+                    deployment_settings=settings.DeploymentSettings(deployment_method=methods),
+                    workdir=directory,
+                    snakefile=directory / "Snakefile",
+                ).dag().execute_workflow(
+                    executor="fallow",
+                    executor_settings=ExecutorSettings(),
+                    execution_settings=settings.ExecutionSettings(retries=retries),
+                    remote_execution_settings=settings.RemoteExecutionSettings(),
+                )
+            except Exception as error:  # noqa: BLE001 - as the command line does
+                snakemake.print_exception(error)
+                return False
+        return True
+
+    here = Path.cwd()
+    yield run
+    os.chdir(here)
+
+
+def content(s3: str, tmp_path: Path, name: str) -> str:
+    import boto3
+
+    client = boto3.client("s3", endpoint_url=s3, aws_access_key_id="key", aws_secret_access_key="secret")
+    return client.get_object(Bucket="users", Key=f"alice/{tmp_path.name}/{name}")["Body"].read().decode()
