@@ -11,4 +11,6 @@ ROOT = Path(__file__).parents[3]
 
 def test_the_reference_page_is_the_one_that_the_model_makes() -> None:
     stored = (ROOT / "docs" / "reference" / "campaign.md").read_text(encoding="utf-8")
-    assert stored == page(), "write it anew: python -m fallow.campaigns.reference > docs/reference/campaign.md"
+    assert stored == page(), (
+        "write it anew: python -m fallow.campaigns.reference > docs/reference/campaign.md"
+    )

@@ -18,7 +18,7 @@ from tests.integration.pilots.conftest import site
 from tests.integration.pilots.sites import Site
 from tests.integration.pilots.test_hub_away import start, stop
 
-from fallow.campaigns.messages import Selection, Status
+from fallow.campaigns.messages import Change, RowState, Selection, Status
 from fallow_testbed.host import Host
 from fallow_testbed.wait import wait_until
 
@@ -134,7 +134,7 @@ def produced(
     start(hub_host)
     cedar.fallow("resume")
     done(count)
-    run = at(ALICE, work.rows, name, ids=["r0"])[0].job.split(".")[0]
+    run = at(ALICE, work.rows, name, Selection(ids=["r0"]))[0].job.split(".")[0]
     which = operator("condor_history", "-name", "queue@hub", run, "-limit", "1", "-af", "FallowRun").stdout
     mine = f'FallowRun == "{which.strip()}" && JobStatus == 4'
     keys = operator("condor_history", "-name", "queue@hub", "-constraint", mine, "-af", "FallowKey").stdout
@@ -208,7 +208,7 @@ def test_a_paused_campaign_goes_on_with_what_was_set_meanwhile(
     name = name_of(path)
     at(ALICE, work.inject, path)
     at(ALICE, work.act, name, "pause")
-    at(ALICE, work.change, name, memory_mb=300, priority=5)
+    at(ALICE, work.act, name, "change", Change(memory_mb=300, priority=5))
     wait_until(
         lambda: set(at(ALICE, work.states, name)) <= {"waiting", "done"}, "the pause", 120, pause_s=0.5
     )
@@ -259,4 +259,4 @@ def test_a_hundred_thousand_rows_are_injected_once_through_a_kill_and_by_two(
 
 def test_a_retry_names_rows_that_can_be(at: Callable[..., Any], failing: str) -> None:
     with pytest.raises(AssertionError, match="cannot be retried"):
-        at(ALICE, work.act, failing, "retry", Selection(state="done"))
+        at(ALICE, work.act, failing, "retry", Selection(state=RowState.DONE))

@@ -9,7 +9,7 @@ from typing import Any
 
 from fallow.campaigns.client import CampaignClient
 from fallow.campaigns.document import read
-from fallow.campaigns.messages import Change, RowInfo, Selection, Status
+from fallow.campaigns.messages import RowInfo, RowState, Selection, Status
 from fallow.campaigns.plan import prepare
 from fallow.client import client_settings, connect
 from fallow.errors import FallowError
@@ -38,19 +38,14 @@ def states(name: str) -> dict[str, int]:
     return found
 
 
-def rows(name: str, **selection: Any) -> list[RowInfo]:
+def rows(name: str, selection: Selection | None = None) -> list[RowInfo]:
     """Rows of a campaign."""
-    return list(CampaignClient(connect()).rows(name, Selection(**selection)))
+    return list(CampaignClient(connect()).rows(name, selection or Selection()))
 
 
 def act(name: str, what: str, *arguments: Any) -> int:
-    """Pause, resume, cancel or retry."""
+    """Pause, resume, change, cancel or retry."""
     return int(getattr(CampaignClient(connect()), what)(name, *arguments))
-
-
-def change(name: str, **wanted: Any) -> int:
-    """Change what waits."""
-    return CampaignClient(connect()).change(name, Change(**wanted))
 
 
 def said(*argv: str) -> str:
@@ -63,7 +58,7 @@ def outputs(name: str) -> dict[str, str]:
     settings = client_settings()
     access = connect(settings).storage()
     found = {}
-    for row in rows(name, state="done"):
+    for row in rows(name, Selection(state=RowState.DONE)):
         for file in row.outputs:
             key = access.prefix + file.url.removeprefix("s3:///")
             content = get_object(access, key, ca_file=settings.ca_file)
