@@ -49,14 +49,17 @@ def campaign() -> None:
 def check(document: Path, offline: bool, as_json: bool) -> None:
     """Check DOCUMENT and every row of its table, show a sample, and ask the hub who could take it."""
     from fallow.campaigns.check import report
+    from fallow.client import client_settings
 
     prepared = _prepared(document)
-    found = report(prepared, None if offline else _hub())
+    found = report(prepared, None) if offline else report(prepared, _hub(), client_settings().ca_file)
     if as_json:
         click.echo(json.dumps(found, indent=2))
         return
     rows = [{**one, "command": " ".join(one["command"])} for one in found["sample"]]
     show(rows, ["stage", "id", "command", "outputs"], as_json=False, title="The first row of each stage")
+    if found["offers"]:
+        show(found["offers"], ["stage", "centre", "fits", "words"], as_json=False, title="Who could take it")
     for line in found["remarks"]:
         click.echo(line)
     click.echo(f"{found['rows']} rows in {len(prepared.plan.stages)} stages; nothing was injected.")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from fallow.errors import NotAvailableError
+
+if TYPE_CHECKING:
+    from fallow.messages import StorageAccess
 
 
 def fetch(rows: Sequence[Mapping[str, Any]], into: Path) -> None:
@@ -27,10 +30,7 @@ def fetch(rows: Sequence[Mapping[str, Any]], into: Path) -> None:
     settings = client_settings()
     access = connect(settings).storage()
     for row in rows:
-        parts = urlsplit(str(row["url"]))
-        key = unquote(parts.path.lstrip("/"))
-        if not parts.netloc:
-            key = access.prefix + key
+        key = key_of(access, str(row["url"]))
         name = key[len(access.prefix) :]
         if ".." in name.split("/"):
             raise NotAvailableError(f"{row['url']} names no file.")
@@ -44,6 +44,13 @@ def fetch(rows: Sequence[Mapping[str, Any]], into: Path) -> None:
                 f"{row['url']} is not what the job had stored.", remedy="Somebody has replaced or removed it."
             )
         path.write_bytes(content)
+
+
+def key_of(access: StorageAccess, url: str) -> str:
+    """The key of an object that a campaign's URL names."""
+    parts = urlsplit(url)
+    key = unquote(parts.path.lstrip("/"))
+    return key if parts.netloc else access.prefix + key
 
 
 def _digest(path: Path) -> str:

@@ -93,6 +93,17 @@ def get_object(access: StorageAccess, key: str, *, ca_file: Path | None) -> byte
     return body
 
 
+def has_object(access: StorageAccess, key: str, *, ca_file: Path | None) -> bool:
+    """Whether there is an object.
+
+    Raises:
+        NotAvailableError: boto3 is not installed, or the store does not answer or refuses.
+    """
+    with _client(access, ca_file) as client:
+        found = client.list_objects_v2(Bucket=access.bucket, Prefix=key, MaxKeys=1).get("Contents", [])
+    return any(one["Key"] == key for one in found)
+
+
 def remove_object(access: StorageAccess, key: str, *, ca_file: Path | None) -> None:
     """Remove an object, if it is there.
 
