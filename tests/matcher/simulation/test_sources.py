@@ -46,7 +46,9 @@ def test_a_gzipped_trace_is_read_as_well(tmp_path: Path) -> None:
     assert len(swf.read(path)) == 1
 
 
-@pytest.mark.parametrize("line", ["1 2 3", swf_line(1, 0, 60).replace("60", "sixty")])
+@pytest.mark.parametrize(
+    "line", ["1 2 3", *(swf_line(1, 0, 60).replace("60", word) for word in ("sixty", "inf", "nan"))]
+)
 def test_a_line_that_is_no_record_is_named(tmp_path: Path, line: str) -> None:
     with pytest.raises(SettingsError, match="line 3:"):
         swf.read(trace(tmp_path / "t.swf", line))

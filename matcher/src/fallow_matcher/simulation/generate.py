@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from math import log
+from typing import Annotated
 
 from pydantic import Field
 
@@ -27,7 +28,9 @@ class Stream(Settings):
     """Standard deviation of the logarithm of a job's length (lognormal); 0 for equal lengths."""
     requested: float = Field(4.0, ge=1, le=1000, allow_inf_nan=False)
     """At most how many times its length a job asks for (uniform from 1)."""
-    cores: list[int] = Field(default_factory=lambda: [1], min_length=1, max_length=100)
+    cores: list[Annotated[int, Field(ge=1, le=1_000_000)]] = Field(
+        default_factory=lambda: [1], min_length=1, max_length=100
+    )
     """Sizes of jobs, one as likely as the other; name one twice to make it twice as likely."""
     resource_class: str = Field(CPU, min_length=1, max_length=70)
     """`cpu`, or the class of GPUs that `cores` then counts."""

@@ -103,7 +103,15 @@ def _job(row: Mapping[str, str], centre: str) -> Job | None:
     # Slurm lists GPUs in all and by model; the model tells more.
     model, count = next((found for found in gpus if found[0]), gpus[0])
     units = int(count)
-    return Job(centre, submitted_s, wall_s, requested_s, max(1, units), "", model.lower() or "gpu")
+    return Job(
+        centre,
+        submitted_s,
+        wall_s,
+        requested_s,
+        max(1, units),
+        "",
+        re.sub("[^a-z0-9]+", "-", model.lower()) or "gpu",
+    )
 
 
 def _count(row: Mapping[str, str], name: str) -> int:

@@ -6,6 +6,7 @@ import gzip
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 
 from fallow.errors import SettingsError
@@ -47,12 +48,19 @@ def _records(path: Path, lines: Iterator[str]) -> Iterator[Record]:
             continue
         words = line.split()
         try:
-            submitted_s, run_s, requested_s = (float(words[field]) for field in (_SUBMIT, _RUN, _REQUESTED))
+            submitted_s, run_s, requested_s = (_number(words[field]) for field in (_SUBMIT, _RUN, _REQUESTED))
             yield Record(submitted_s, run_s, int(words[_CORES]), requested_s, words[_GROUP])
         except (ValueError, IndexError) as error:
             raise SettingsError(
                 f"{path}, line {number}: {error}.", remedy="Give a trace in the Standard Workload Format."
             ) from error
+
+
+def _number(word: str) -> float:
+    found = float(word)
+    if not isfinite(found):
+        raise ValueError(f"{word} is no number")
+    return found
 
 
 def deal(records: Sequence[Record], centres: Sequence[str], work_type: str) -> list[Job]:
