@@ -8,19 +8,19 @@ from pathlib import Path
 
 import pytest
 
+from fallow_testbed.patience import crowding
 from fallow_testbed.testbed import Testbed
 
 from .workflows import CORPUS, Federated, run_here
 
 ARGUMENTS = {
-    "files": ["--group-components", "awkward=8", "words=3", "pair=2"],
     "kinds": ["--config", "from_command_line=it's $set", "nested={deep: 'over: written'}"],
     "modules": ["--set-resources", "asked:mem_mb=300", "asked:quality=high", "--set-threads", "asked=2"],
 }
 ENVIRONMENT = {"kinds": {"CORPUS_WORD": "from the environment"}}
 TIMING = re.compile(r"benchmarks/|logs/notebook\.ipynb$|\.snakemake_timestamp$")
 """Files that are never the same twice: only that they are there is compared."""
-TIMES_OUT_S = 280
+TIMES_OUT_S = 120
 
 UnderWay = dict[str, tuple[Federated, subprocess.Popen[bytes]]]
 
@@ -43,7 +43,7 @@ def test_a_workflow_makes_the_same_in_the_federation_as_here(
 ) -> None:
     here = run_here(CORPUS / name, tmp_path / "here", ARGUMENTS.get(name, ()), ENVIRONMENT.get(name))
     workflow, process = under_way[name]
-    assert process.wait(timeout=TIMES_OUT_S) == 0, workflow.log.read_text()
+    assert process.wait(timeout=TIMES_OUT_S * crowding()) == 0, workflow.log.read_text()
     there = workflow.made()
     assert sorted(there) == sorted(here)
     differing = {file for file in here if here[file] != there[file] and not TIMING.search(file)}
