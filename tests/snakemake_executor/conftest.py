@@ -14,6 +14,7 @@ from snakemake.settings import types as settings
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from fallow.client import ClientSettings
+from fallow.fits import FitAnswer, FitRequest
 from fallow.hub import HubClient
 from fallow.messages import ImageUpload, StorageAccess
 from fallow.queue import JobRecord, JobSpec, JobState
@@ -138,11 +139,19 @@ def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 class Hub(HubClient):
-    """A hub that has every image and gives everybody the same storage."""
+    """A hub that has every image, gives everybody the same storage, and has room for everything unless told otherwise."""
 
     def __init__(self, settings: ClientSettings, access: StorageAccess) -> None:
         super().__init__(settings, token=lambda: pytest.fail("no token is needed"))
         self.access = access
+        self.asked: list[int] = []
+        self.answers: Callable[[Sequence[FitRequest]], Sequence[FitAnswer]] = lambda requests: [
+            FitAnswer(fits=True, summary="It fits.") for _ in requests
+        ]
+
+    def fit(self, requests: Sequence[FitRequest], *, patient: bool = True) -> list[FitAnswer]:
+        self.asked.append(len(requests))
+        return list(self.answers(requests))
 
     def storage(self, below: str = "") -> StorageAccess:
         return self.access
@@ -157,24 +166,26 @@ def queue(tmp_path: Path) -> LocalQueue:
 
 
 @pytest.fixture
-def workflow(
-    s3: str, queue: LocalQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[..., bool]]:
-    """Runs a Snakefile through the executor; returns whether it succeeded."""
-    import boto3
-
+def hub(s3: str) -> Hub:
     expires = datetime.now(UTC) + timedelta(hours=1)
     storage = StorageAccess(
         endpoint=s3, region="us-east-1", bucket="users", prefix="alice", access_key="key", secret_key="secret",
         expires=expires,
     )  # fmt: skip
+    return Hub(ClientSettings(hub="https://hub.example.org"), storage)
+
+
+@pytest.fixture
+def workflow(
+    s3: str, hub: Hub, queue: LocalQueue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., bool]]:
+    """Runs a Snakefile through the executor; returns whether it succeeded."""
+    import boto3
 
     def connect(cls: Any, chosen: Any, *, run: str, prefix: str | None, own_keys: bool) -> Federated:
         defaults = {"work_type": None, "centre": None, "requirements": None}
         client = ClientSettings(hub="https://hub.example.org")
-        return Federated(
-            Hub(client, storage), queue, client, defaults, own_keys, prefix, image=DIGEST, run=run
-        )
+        return Federated(hub, queue, client, defaults, own_keys, prefix, image=DIGEST, run=run)
 
     monkeypatch.setattr(Federated, "connect", classmethod(connect))
     for name, value in {
@@ -187,7 +198,7 @@ def workflow(
     directory.mkdir()
     prefix = f"s3://users/alice/{tmp_path.name}"
 
-    def run(snakefile: str, *, retries: int = 0, containers: bool = False) -> bool:
+    def run(snakefile: str, *, retries: int = 0, containers: bool = False, dry: bool = False) -> bool:
         (directory / "Snakefile").write_text(snakefile)
         methods = frozenset({DeploymentMethod.APPTAINER} if containers else ())
         with api.SnakemakeApi(settings.OutputSettings(show_failed_logs=True)) as snakemake:
@@ -204,6 +215,7 @@ def workflow(
                     snakefile=directory / "Snakefile",
                 ).dag().execute_workflow(
                     executor="fallow",
+                    pseudo_executor="dryrun" if dry else None,
                     executor_settings=ExecutorSettings(),
                     execution_settings=settings.ExecutionSettings(retries=retries),
                     remote_execution_settings=settings.RemoteExecutionSettings(),

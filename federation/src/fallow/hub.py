@@ -191,13 +191,18 @@ class HubClient:
         )
         return _read(model, answer)
 
-    def fit(self, requests: Sequence[FitRequest]) -> list[FitAnswer]:
-        """Whether such jobs would find a slot now, in the order of `requests`."""
+    def fit(self, requests: Sequence[FitRequest], *, patient: bool = True) -> list[FitAnswer]:
+        """Whether such jobs would find a slot now, in the order of `requests`.
+
+        Args:
+            requests: What the jobs would ask for.
+            patient: Whether to try again while the hub is away.
+        """
         found: list[FitAnswer] = []
         for start in range(0, len(requests), MOST):
             body = FitQuestion(requests=list(requests[start : start + MOST])).model_dump_json()
             answer = self._web.send(
-                "POST", f"{self._base}/v1/fit", bearer=self._token(), document=body, repeatable=True
+                "POST", f"{self._base}/v1/fit", bearer=self._token(), document=body, repeatable=patient
             )
             found += _read(FitAnswers, answer).answers
         return found

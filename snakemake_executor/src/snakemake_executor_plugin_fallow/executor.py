@@ -18,8 +18,9 @@ import shlex
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 
 _TAIL_LINES = 40
 _PAUSE_S = 1.0
+_SAMPLES = 50
+"""Jobs of a rule that are looked at before the first is submitted; most rules ask the same for all."""
 _PYTHON = "fallow-python"
 _DEFAULT_PACE = (100, 1.0)
 """Snakemake's own `--max-jobs-per-timespan`: so many jobs in so many seconds."""
@@ -55,6 +58,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     def __post_init__(self) -> None:
         from fallow.errors import FallowError
         from snakemake_executor_plugin_fallow.backend import Backend
+        from snakemake_executor_plugin_fallow.dryrun import stop
         from snakemake_executor_plugin_fallow.federation import Federated
         from snakemake_executor_plugin_fallow.job.fallow_job import store
         from snakemake_executor_plugin_fallow.notes import Notes
@@ -62,6 +66,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.sources import pack, publish
         from snakemake_executor_plugin_fallow.spool import SpoolArea
 
+        stop()
         _lift_default_pace(self.workflow)
         self._records = Path(".snakemake").absolute() / "fallow"
         self._records.mkdir(parents=True, exist_ok=True)
@@ -86,6 +91,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 notes=Notes(self.workflow.storage_settings.default_storage_prefix, self.run, store),
                 resubmitted=_register,
             )
+            self._check_fit()
             self._sources = publish(
                 pack(self.workflow),
                 self.workflow.storage_settings.default_storage_prefix,
@@ -96,6 +102,35 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 self.logger.warning(message)
         except FallowError as error:
             raise WorkflowError(str(error)) from error
+
+    def _check_fit(self) -> None:
+        """Say which rules no present offer can take.
+
+        Raises:
+            UsageError: A rule asks for what can never be.
+        """
+        from fallow.errors import FallowError, UsageError
+        from snakemake_executor_plugin_fallow.fits import Wishes
+
+        wishes = Wishes(self._federated.defaults)
+        seen: Counter[str] = Counter()
+        for job in self.dag.needrun_jobs():
+            if not job.is_local and seen[job.rule.name] < _SAMPLES:
+                seen[job.rule.name] += 1
+                with suppress(Exception):  # resources that cannot be evaluated: Snakemake says so when the job comes
+                    wishes.add(job.rule.name, job.threads, job.resources)
+        try:
+            found = wishes.held_against(self._federated.hub.fit)
+        except FallowError as error:
+            message = f"Whether the present offers can take the rules could not be asked. {error}"
+            self.logger.warning(message)
+            return
+        if found.never:
+            raise UsageError(
+                " ".join(found.never), remedy="Nothing was submitted: mend the rules' resources or the settings."
+            )
+        for line in found.lines():
+            self.logger.warning(line)
 
     def run_job(self, job: JobExecutorInterface) -> None:
         """Submit one job."""

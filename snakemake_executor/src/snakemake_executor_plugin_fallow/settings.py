@@ -85,8 +85,11 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
     def __post_init__(self) -> None:
         # Snakemake makes this object before it opens any storage, also for a dry run: the last moment at
         # which the federation's S3 access can be put where boto3 looks for it.
+        from snakemake_executor_plugin_fallow.dryrun import listen
         from snakemake_executor_plugin_fallow.recovery import recover_here
+        from snakemake_executor_plugin_fallow.resources import DEFAULTS
         from snakemake_executor_plugin_fallow.storage import provide_access
 
         provide_access()
         recover_here()
+        listen({name: getattr(self, name) for name in DEFAULTS})
