@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import mean, median
+from statistics import mean
 
 from tests.integration.matching.pool import HISTORY, PROVIDER, SLOTS, Pool
 
@@ -25,9 +25,9 @@ from fallow_testbed.wait import wait_until
 OTHER = "birch"
 CORES = {PROVIDER: SLOTS, OTHER: 1}
 """Slots of one core each that the pilots of the federation have."""
-WORK = [("mona", 16), ("bob", 14), ("alice", 8), ("mona", 6)]
+WORK = [("mona", 12), ("bob", 10), ("alice", 8), ("mona", 4)]
 """Who submits how many jobs, one after the other."""
-SECONDS, WALLTIME_S = 12, 60
+SECONDS, WALLTIME_S = 18, 60
 RULES = parse_rules(default_text())
 
 
@@ -74,16 +74,17 @@ def ran(pool: Pool) -> list[Ran]:
 
 
 def pause_s(jobs: Sequence[Ran]) -> float:
-    """How long a slot stands still between two jobs: until the negotiator's next cycle, and the start of a container.
+    """How long a free slot stands still before a job on average: the negotiator's next cycle, the start of a container.
 
     Slots are cut anew for each job, so the starts and the ends at one centre are paired in their order.
     """
     pauses = []
     for provider, cores in CORES.items():
-        here = [job for job in jobs if job.provider == provider]
-        starts, ends = sorted(job.started for job in here), sorted(job.ended for job in here)
-        pauses += [start - end for start, end in zip(starts[cores:], ends, strict=False)]
-    return median(pauses)
+        here = sorted((job for job in jobs if job.provider == provider), key=lambda job: job.started)
+        pauses += [job.started - job.submitted for job in here[:cores]]
+        ends = sorted(job.ended for job in here)
+        pauses += [job.started - end for job, end in zip(here[cores:], ends, strict=False)]
+    return mean(pauses)
 
 
 def foretold(jobs: Sequence[Ran]) -> dict[str, float]:

@@ -74,7 +74,7 @@ class Centre(Settings):
     cores: int = Field(0, ge=0, le=10_000_000)
     """Cores that it shares."""
     gpus: dict[Name, Annotated[int, Field(ge=0, le=1_000_000)]] = Field(default_factory=dict, max_length=50)
-    """GPUs that it shares, by class: in a dump of Slurm, the model in small letters, with `-` for all but letters and digits."""
+    """GPUs that it shares, by class: of a dump, the model in small letters, with `-` for all but letters and digits."""
     keeps: int = Field(0, ge=0)
     """Cores beside these that only its own jobs use."""
     pilots: PilotShape | None = Field(None, strict=False)

@@ -27,11 +27,11 @@ it](../explanation/simulation.md).
         --format=JobID,Submit,Start,ElapsedRaw,TimelimitRaw,AllocCPUS,AllocTRES,State > sacct.txt
     fallow simulate --mine sacct.txt --join capacity.toml --html report.html
 
-It runs on any machine with `fallow-matcher`, needs no hub and sends nothing anywhere; `pip install 'fallow-matcher[report]'`
-brings what draws the report. The dump needs no names of users or projects: `Submit`, `ElapsedRaw` and `AllocCPUS` are enough, in any
-order. A job's moments are taken as UTC. Jobs without a time limit ask for what they took. GPUs are counted by their model in
-`AllocTRES`. Lines of steps and of jobs that did not run are left out and counted; any other line that sacct would not write is refused
-with its number, and so is any in a trace.
+It runs on any machine with `fallow-matcher`, needs no hub and sends nothing anywhere; `pip install
+'fallow-matcher[report]'` brings what draws the report. The dump needs no names of users or projects: `Submit`, `ElapsedRaw`
+and `AllocCPUS` are enough, in any order. A job's moments are taken as UTC. Jobs without a time limit ask for what they
+took. GPUs are counted by their model in `AllocTRES`. Lines of steps and of jobs that did not run are left out and counted;
+any other line that sacct would not write is refused with its number, and so is any in a trace.
 
 A `capacity.toml` with two centres, of which the other's work is not known:
 
@@ -55,8 +55,8 @@ pilots = { cores = 16, startup_s = 120, walltime_s = 86400 }
 FIGURES = """
 ## Figures
 
-With `--json` everything is printed: `load` and `notes` in words, `seed`, `mine`, `policies` (without a federation first), `cheats`. The
-same input and seed give the same output to the last digit.
+With `--json` everything is printed: `load` and `notes` in words, `seed`, `mine`, `policies` (without a federation first) and
+`cheats`. The same input and seed give the same output to the last digit.
 """
 
 

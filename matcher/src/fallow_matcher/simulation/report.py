@@ -78,6 +78,8 @@ def answer(study: Study) -> list[str]:
             f"{mine.centre}'s own jobs wait {_minutes(mine.mean_wait_s)} instead of {_minutes(mine.alone_s)}, which is "
             f"{better}; it gives {mine.given_h:,.0f} core-hours to others and uses {mine.used_h:,.0f} of theirs."
         )
+    if told.total.unserved:
+        said.append(f"{told.total.unserved} jobs are too wide or too long for any centre, and count nowhere.")
     if told.worst_loss_s is not None:
         said.append(
             f"{told.worst_centre} waits {_minutes(told.worst_loss_s)} longer than alone."
@@ -96,6 +98,7 @@ _ROW = (
     "utilisation",
     "Jain index",
     "exchanged",
+    "not served",
     "evictions",
     "worst loss",
 )
@@ -144,6 +147,7 @@ def _row(each: Comparison) -> tuple[str, ...]:
         f"{100 * total.utilisation:.1f} %",
         f"{each.jain:.2f}",
         f"{100 * each.exchanged:.1f} %",
+        str(total.unserved),
         str(each.evictions),
         loss,
     )
