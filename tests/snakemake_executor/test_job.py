@@ -13,13 +13,15 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 from moto import mock_aws
+from snakemake_interface_common.exceptions import WorkflowError
 
 import snakemake_executor_plugin_fallow
+from snakemake_executor_plugin_fallow.keys import stored_inputs
 
 SCRIPT = Path(snakemake_executor_plugin_fallow.__file__).parent / "job" / "fallow_job.py"
 FAKE_SNAKEMAKE = """
@@ -286,3 +288,18 @@ def test_the_job_answers_aws_clients_itself(node: Node) -> None:
     command = shlex.split(config.partition("= ")[2])
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout) == LATER
+
+
+def a_member(*inputs: str) -> Any:
+    files = [
+        SimpleNamespace(is_storage=True, storage_object=SimpleNamespace(query=query)) for query in inputs
+    ]
+    return SimpleNamespace(rule=SimpleNamespace(name="join"), wildcards_dict={"n": "1"}, input=files)
+
+
+def test_a_job_that_would_read_less_than_the_workflow_found_does_not_run(script: ModuleType) -> None:
+    wanted = stored_inputs([a_member("s3://users/a", "s3://users/b")])
+    script.check_inputs(a_member("s3://users/b", "s3://users/a", "s3://users/more"), wanted)
+    script.check_inputs(a_member(), {})
+    with pytest.raises(WorkflowError, match="Rule join reads s3://users/a and, in all, 1 files that"):
+        script.check_inputs(a_member("s3://users/b"), wanted)

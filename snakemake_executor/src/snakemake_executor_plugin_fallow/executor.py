@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _TAIL_LINES = 40
 _PAUSE_S = 1.0
+_CONDA_REMEDY = "Give the rule a container: instead, or jobs an image with conda (--fallow-image)."
 _SAMPLES = 50
 """Jobs of a rule that are looked at before the first is submitted; most rules ask the same for all."""
 _PYTHON = "fallow-python"
@@ -52,6 +53,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     _ended = False
     _cancel_failed = False
     _job_cores: int | None = None
+    _no_conda: str | None = None
+    """What the first job said that looked for conda in the image and found none."""
     _shared_arguments: tuple[list[str], list[str]] | None = None
     """What comes before and after a job's own arguments: the same for all jobs, and slow to put together."""
 
@@ -117,7 +120,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         for job in self.dag.needrun_jobs():
             if not job.is_local and seen[job.rule.name] < _SAMPLES:
                 seen[job.rule.name] += 1
-                with suppress(Exception):  # resources that cannot be evaluated: Snakemake says so when the job comes
+                with suppress(
+                    Exception
+                ):  # resources that cannot be evaluated: Snakemake says so when the job comes
                     wishes.add(job.rule.name, job.threads, job.resources)
         try:
             found = wishes.held_against(self._federated.hub.fit)
@@ -127,7 +132,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             return
         if found.never:
             raise UsageError(
-                " ".join(found.never), remedy="Nothing was submitted: mend the rules' resources or the settings."
+                " ".join(found.never),
+                remedy="Nothing was submitted: mend the rules' resources or the settings.",
             )
         for line in found.lines():
             self.logger.warning(line)
@@ -242,15 +248,23 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         for info, reason in refused:
             self.report_job_submission(info)
             info.aux["reported"] = True
+            _retry_no_more(info.job)
             self.report_job_error(info, msg=reason)
         for event in events:
             self._report(event)
 
     def _entry(self, info: SubmittedJobInfo) -> Entry:
+        from fallow.errors import UsageError
         from fallow.queue import JobSpec
         from snakemake_executor_plugin_fallow.backend import Entry
-        from snakemake_executor_plugin_fallow.containers import links, rule_images, uses_containers
-        from snakemake_executor_plugin_fallow.keys import identity_of
+        from snakemake_executor_plugin_fallow.containers import (
+            conda_rules,
+            links,
+            rule_images,
+            uses_conda,
+            uses_containers,
+        )
+        from snakemake_executor_plugin_fallow.keys import identity_of, stored_inputs
         from snakemake_executor_plugin_fallow.payload import Payload
         from snakemake_executor_plugin_fallow.resources import request
         from snakemake_executor_plugin_fallow.spool import PROGRAM
@@ -260,7 +274,10 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         asked = request(job.name, job.threads, job.resources, self._federated.defaults)
         members = list(job.jobs) if job.is_group() else [job]
         images = rule_images(members, Path.cwd()) if uses_containers(self.workflow) else []
-        digests = {image.link: self._federated.publish(image.file) for image in images}
+        digests = {image.link: image.digest or self._federated.publish(image.file) for image in images}
+        conda = conda_rules(members) if uses_conda(self.workflow) else []
+        if conda and self._no_conda:
+            raise UsageError(self._no_conda, remedy=_CONDA_REMEDY)
         arguments = self._arguments(job, asked.cores)
         identity = identity_of(members, arguments, self._about())
         spec = JobSpec(
@@ -289,6 +306,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             precommand=self.workflow.remote_execution_settings.precommand or "",
             environment=self.envvars(),
             links=links(digests),
+            conda=conda,
+            inputs=stored_inputs(members),
             logs=[str(path) for member in members for path in member.log],
         )
         return Entry(info, job.name, identity, spec, payload, since=time.monotonic())
@@ -322,10 +341,20 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             self.report_job_success(info)
             return
         message = event.reason[:1].upper() + event.reason[1:].rstrip(".") + "."
+        if event.final:
+            _retry_no_more(info.job)
+            if "conda" in event.reason:
+                self._no_conda = message
+                message += f" {_CONDA_REMEDY}"
         for path in event.logs:
             if path.stat().st_size:
                 message += f"\nThe end of {path.name}:\n{_tail(path)}"
         self.report_job_error(info, msg=message + "\n", aux_logs=[str(path) for path in event.logs])
+
+
+def _retry_no_more(job: Any) -> None:
+    """Have Snakemake spend none of the rule's retries on what another try cannot change."""
+    job.attempt = max(job.attempt, job.restart_times + 1)
 
 
 def _register(entry: Entry) -> None:

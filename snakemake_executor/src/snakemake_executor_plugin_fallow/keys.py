@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from snakemake_executor_plugin_fallow.job.fallow_job import member_name
+
 _LENGTH = 16
 _PASSING = frozenset({"--attempt", "--cores", "--unneeded-temp-files"})
 
@@ -59,6 +61,18 @@ def identity_of(members: Iterable[Any], arguments: Sequence[str], about: Sequenc
         [job.rule.name, sorted(job.wildcards_dict.items()), sorted(map(str, job.output))] for job in members
     )
     return Identity(digest(made), digest([lasting(arguments), *about]))
+
+
+def stored_inputs(members: Iterable[Any]) -> dict[str, list[str]]:
+    """The inputs in the storage of each of the Snakemake jobs that a submitted one runs, by what `member_name` calls it.
+
+    The job reads the workflow again, on another machine. Where that finds less, for instance because the workflow looks for
+    files by a pattern, the results would be wrong and nobody told.
+    """
+    return {
+        member_name(job): sorted(file.storage_object.query for file in job.input if file.is_storage)
+        for job in members
+    }
 
 
 def target_of(key: str) -> str:

@@ -43,8 +43,12 @@ class Payload:
     """The user's shell command before everything else."""
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     links: Mapping[str, str] = field(default_factory=dict)
+    conda: Sequence[str] = ()
+    """Its rules that need conda in the image."""
     logs: Sequence[str] = ()
     """The rule's log files, as the job's Snakemake will call them."""
+    inputs: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """What the job must read of the storage, by rule and wildcards."""
 
     def document(self, access: Access | None, notes: str | None = None) -> str:
         """The description as JSON, with the credentials of `access`; the job says how it gets on at the URL `notes`."""
@@ -70,7 +74,9 @@ class Payload:
                 "precommand": self.precommand,
                 "environment": dict(self.environment),
                 "links": dict(self.links),
+                "conda": list(self.conda),
                 "logs": list(self.logs),
+                "inputs": {name: list(queries) for name, queries in self.inputs.items()},
                 "notes": notes,
                 "files": private,
                 "private_paths": paths,

@@ -15,6 +15,7 @@ import logging
 import os
 import posixpath
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,6 +28,7 @@ from urllib.parse import urlsplit
 STARTED = "started"
 EXIT_INFRASTRUCTURE = 75
 EXIT_EXPIRED = 76
+EXIT_UNFIT = 77
 FETCH_ATTEMPTS = 4
 S3_SETTINGS = {
     "endpoint_url": "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL",
@@ -54,6 +56,8 @@ def main() -> NoReturn:
     say(STARTED)
     sandbox = Path(__file__).resolve().parent
     job = read(sandbox / "job.json")
+    if job.get("conda") and shutil.which("conda") is None:
+        give_up(f"the image has no conda, which the rule {', '.join(job['conda'])} asks for", EXIT_UNFIT)
     if job["expires"] is not None and time.time() > job["expires"]:
         give_up("the S3 credentials expired while the job waited", EXIT_EXPIRED)
     work = sandbox / "work"
@@ -69,7 +73,7 @@ def main() -> NoReturn:
     if job["sources"]:
         unpack(fetch(job["sources"]["url"], job["sources"]["sha256"]))
     join_storage(job["arguments"], work)
-    run_snakemake(job["arguments"], notes)
+    run_snakemake(job["arguments"], notes, job.get("inputs"))
 
 
 def read(path: Path) -> "dict[str, Any]":
@@ -219,7 +223,32 @@ def take_notes(job: "dict[str, Any]") -> Any:
     return importlib.import_module("fallow_notes").Notes(job["notes"], job["logs"], store)
 
 
-def run_snakemake(arguments: "list[str]", notes: Any = None) -> NoReturn:
+def member_name(job: Any) -> str:
+    """What one of Snakemake's jobs is called on both sides: its rule and wildcards."""
+    return json.dumps([job.rule.name, sorted(job.wildcards_dict.items())])
+
+
+def check_inputs(job: Any, wanted: "dict[str, list[str]]") -> None:
+    """Refuse to run a job that would read less here than the workflow has found for it.
+
+    Raises:
+        WorkflowError: It would; the message names a file.
+    """
+    from snakemake_interface_common.exceptions import WorkflowError
+
+    here = {file.storage_object.query for file in job.input if file.is_storage}
+    missing = [query for query in wanted.get(member_name(job), ()) if query not in here]
+    if missing:
+        raise WorkflowError(
+            f"Rule {job.rule.name} reads {missing[0]} and, in all, {len(missing)} files that the workflow does not "
+            "find on the node. Files that it looks for by a pattern (glob_wildcards, listdir) must be looked for in "
+            "the storage, or be listed in a file beside the Snakefile."
+        )
+
+
+def run_snakemake(
+    arguments: "list[str]", notes: Any = None, inputs: "dict[str, list[str]] | None" = None
+) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
     from snakemake.cli import main as snakemake
     from snakemake.executors.local import Executor as Local
@@ -230,6 +259,7 @@ def run_snakemake(arguments: "list[str]", notes: Any = None) -> NoReturn:
     prepare_job = Job.prepare
 
     async def prepared(job: Any) -> None:
+        check_inputs(job, inputs or {})
         await prepare_job(job)
         if job.shadow_dir:  # a full shadow has all but what is stored
             join_storage(arguments, Path(job.shadow_dir))
