@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import secrets
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ from fallow_testbed.testbed import Testbed
 
 ROOT = Path(__file__).resolve().parents[2]
 CENTRE, LOCAL = "alder", "local"
+WORKER = "/home/worker.sif"
 JOBS, GOAL_S, LIMIT_S = 6, 1.2, 600
 SNAKEFILE = f"""
 rule all:
@@ -47,7 +49,13 @@ rule each:
     resources: mem_mb=300, disk_mb=200, runtime=5
     shell: "echo {{wildcards.n}} > {{output}}"
 """
-PEERS = ("snakemake-executor-plugin-slurm", "snakemake>=9.27,<10")
+PEERS = (
+    "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep",
+    "throttler", "pandas", "numpy", "python-dateutil", "six",
+)  # fmt: skip
+"""The plugin and what the worker image does not have of its needs."""
+PACKAGES = "/usr/local/lib/python3.13/dist-packages"
+"""Where the worker image has Snakemake; nodes have the same Python."""
 TIMED = (
     '#!/bin/sh\ndate +%s.%N >>"$TIMES"\n/usr/bin/python3 "$@"\ncode=$?\ndate +%s.%N >>"$TIMES"\nexit $code\n'
 )
@@ -61,6 +69,8 @@ class Node:
     host: Host
     image: str
     times: list[float]
+    cpu: list[float]
+    """The same jobs' CPU time, which says more on a machine that has other things to do."""
 
     def run(self, job: Path) -> None:
         """Run the job in a folder of this machine; its code, stdout and stderr are put there."""
@@ -75,7 +85,7 @@ class Node:
             "apptainer", "-s", "exec", "--userns", "--containall", "--no-eval", "--no-mount", "bind-paths,hostfs,cwd",
             "-W", scratch, "--home", scratch, "--pwd", scratch, "-B", scratch, "-B", "/etc/hosts:/etc/hosts:ro", self.image,
         ]  # fmt: skip
-        began = time.monotonic()
+        began, spent = time.monotonic(), children_s()
         done = self.host.run(
             [*container, *argv],
             user=centre.ACCOUNT,
@@ -84,10 +94,17 @@ class Node:
             env={"APPTAINER_TMPDIR": scratch, "APPTAINER_CACHEDIR": scratch},
         )
         self.times.append(time.monotonic() - began)
+        self.cpu.append(children_s() - spent)
         (job / "stdout").write_text(done.stdout)
         (job / "stderr").write_text(done.stderr)
         self.host.run(["rm", "-rf", scratch])
         (job / "code").write_text(str(done.returncode))
+
+
+def children_s() -> float:
+    """CPU time of all processes that this one has waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def at_desk(
@@ -167,8 +184,11 @@ def slurm(layout: Layout) -> list[float]:
     shutil.rmtree(home, ignore_errors=True)
     (home / "bin").mkdir(parents=True)
     (home / "work").mkdir()
+    login.run(["chown", "-R", LOCAL, inside])
+    copy = ["apptainer", "exec", "--userns", "-B", inside, WORKER, "cp", "-r", PACKAGES, f"{inside}/lib"]
+    login.run(copy, user=LOCAL, timeout_s=LIMIT_S)
     target = ["--target", str(home / "lib"), "--python-version", "3.13", "--only-binary", ":all:", "--quiet"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *target, *PEERS], check=True)
+    subprocess.run([sys.executable, "-m", "pip", "install", *target, "--no-deps", *PEERS], check=True)
     (home / "work" / "Snakefile").write_text(SNAKEFILE)
     timed = home / "bin" / "python"
     timed.write_text(TIMED)
@@ -205,7 +225,7 @@ def main() -> int:
         bed = Testbed(Path(place) / "startup")
         layout = bed.up(DEFAULT, testbed_layers(), Progress())
         try:
-            found = measure(bed, layout, Path(place))
+            found, cpu = measure(bed, layout, Path(place))
         finally:
             bed.down()
     rows = [
@@ -215,6 +235,7 @@ def main() -> int:
             "least_s": f"{min(times[1:]):.2f}",
             "most_s": f"{max(times[1:]):.2f}",
             "first_s": f"{times[0]:.2f}",
+            "cpu_s": f"{median(cpu[name][1:]):.2f}" if name in cpu else "-",
         }
         for name, times in found.items()
     ]
@@ -225,12 +246,14 @@ def main() -> int:
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
     }
-    print(json.dumps({**about, "seconds": found}))
+    print(json.dumps({**about, "seconds": found, "cpu": cpu}))
     return 0 if median(found["fallow"][1:]) <= GOAL_S else 1
 
 
-def measure(bed: Testbed, layout: Layout, place: Path) -> dict[str, list[float]]:
-    """Every kind's times; the pilots, which would compete for the machine, are away."""
+def measure(
+    bed: Testbed, layout: Layout, place: Path
+) -> tuple[dict[str, list[float]], dict[str, list[float]]]:
+    """Every kind's times and, where it is known, CPU times; the pilots, which would compete for the machine, are away."""
     for name in layout.spec.centres:
         argv = ["fallow", "pilot", "withdraw", "--now"]
         layout.login(name).run(argv, user=centre.ACCOUNT, env={"FALLOW_POLICY": centre.POLICY})
@@ -247,10 +270,12 @@ def measure(bed: Testbed, layout: Layout, place: Path) -> dict[str, list[float]]
     plugin.write_text(plugin.read_text().replace("job_deploy_sources=False", "job_deploy_sources=True"))
     node = bed.host(f"{CENTRE}-1")
     found: dict[str, list[float]] = {"fallow": [], "stock script": []}
-    ours(layout, Node(node, "/home/worker.sif", found["fallow"]), url, worker)
-    stock(layout, Node(node, "/home/worker.sif", found["stock script"]), url, peers)
+    cpu: dict[str, list[float]] = {"fallow": [], "stock script": []}
+    print(f"measuring on {node.name}", file=sys.stderr)
+    ours(layout, Node(node, WORKER, found["fallow"], cpu["fallow"]), url, worker)
+    stock(layout, Node(node, WORKER, found["stock script"], cpu["stock script"]), url, peers)
     found["slurm plugin"] = slurm(layout)
-    return found
+    return found, cpu
 
 
 if __name__ == "__main__":

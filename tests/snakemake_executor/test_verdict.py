@@ -29,7 +29,12 @@ def test_a_job_that_ended_well_is_done() -> None:
             "out of memory or disk: memory",
         ),
         (
-            {"state": JobState.HELD, "hold_code": 21, "hold_subcode": 102, "reason": "used 900 MB"},
+            {
+                "state": JobState.HELD,
+                "hold_code": 21,
+                "hold_subcode": 102,
+                "reason": "Error from slot1_2@a-1@n: used 900 MB",
+            },
             Verdict.FAILED,
             "out of memory (mem_mb): used 900 MB",
         ),

@@ -13,6 +13,8 @@ EXIT_INFRASTRUCTURE = 75
 """Exit code with which our script says: the rule never ran, try elsewhere."""
 EXIT_EXPIRED = 76
 """Exit code with which our script says: the job waited longer than its credentials were good for."""
+EXIT_UNFIT = 77
+"""Exit code with which our script says: the image lacks what the rule needs, here and everywhere."""
 
 STARTED = "fallow-job: started"
 """What our script writes to stderr first: the container came up."""
@@ -26,6 +28,7 @@ _HELD_BY_OWNER = 1
 _HELD_BY_PILOT = 21
 _OUT_OF = {102: "memory (mem_mb)", 104: "disk (disk_mb)", 105: "time (runtime)"}
 """What pilots hold a job for, by the subcode of their WANT_HOLD."""
+_SPEAKER = re.compile(r"^Error from \S+: ")
 _PILOT = re.compile(r"[a-z0-9-]+")
 _UNAUTHENTICATED = 401
 _NO_MEMORY = re.compile(
@@ -53,6 +56,8 @@ class Judgement:
     reason: str = ""
     counted: bool = True
     """Whether a loss counts against the bound on resubmissions; waiting for long is nobody's failure."""
+    final: bool = False
+    """Whether another try cannot end otherwise."""
 
 
 def judge(record: JobRecord | None) -> Judgement:
@@ -76,6 +81,8 @@ def reconsider(judgement: Judgement, record: JobRecord, stderr: str | None) -> J
     last = lines[-1] if lines else "it wrote nothing"
     if record.exit_code in (EXIT_INFRASTRUCTURE, EXIT_EXPIRED):
         return replace(judgement, reason=last)
+    if record.exit_code == EXIT_UNFIT and STARTED in stderr:
+        return replace(judgement, reason=last.removeprefix("fallow-job: "), final=True)
     if record.exit_code is not None and STARTED not in stderr:
         return Judgement(Verdict.LOST, f"the container did not start: {last}")
     if judgement.verdict is Verdict.FAILED and _NO_MEMORY.search(stderr):
@@ -133,7 +140,8 @@ def _held(record: JobRecord) -> Judgement:
     if record.hold_code == _OUT_OF_RESOURCES:
         return Judgement(Verdict.FAILED, f"out of memory or disk: {record.reason}")
     if record.hold_code == _HELD_BY_PILOT and record.hold_subcode in _OUT_OF:
-        return Judgement(Verdict.FAILED, f"out of {_OUT_OF[record.hold_subcode]}: {record.reason}")
+        said = _SPEAKER.sub("", record.reason)
+        return Judgement(Verdict.FAILED, f"out of {_OUT_OF[record.hold_subcode]}: {said}")
     if record.hold_code in _HELD_BY_POLICY:
         return Judgement(Verdict.FAILED, f"the hub's policy stopped the job: {record.reason}")
     if record.hold_code == _HELD_BY_OWNER:
