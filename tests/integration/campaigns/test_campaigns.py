@@ -253,7 +253,7 @@ def test_a_hundred_thousand_rows_are_injected_once_through_a_kill_and_by_two(
     assert [code for code, _ in found] == [0, 0]
     counts = [re.search(r"(\d+) rows injected, (\d+) were there", words) for _, words in found]
     added = [int(one[1]) for one in counts if one]
-    assert sum(added) == MANY - there
+    assert 0 < sum(added) <= MANY - there  # what was under way when it was killed may have arrived after all
     assert sum(at(ALICE, work.states, name).values()) == MANY
 
 

@@ -21,6 +21,8 @@ TURNED_AWAY = "fallow: this job was not started: the hub has no image sha256:" +
         ({"ExitCode": 255}, "FATAL:   container creation failed: mount error\n", Fault.NODE, True),
         ({"ExitCode": 255}, "the program's own", Fault.EXIT, False),
         ({"ExitBySignal": True, "ExitSignal": 9}, "", Fault.SIGNAL, False),
+        ({"ExitCode": 139}, "", Fault.SIGNAL, False),
+        ({"ExitCode": 200}, "", Fault.EXIT, False),
         ({}, "", Fault.NODE, True),
     ],
 )

@@ -22,7 +22,7 @@ from fallow_matcher.campaigns.ending import Ending, Fault
 from fallow_matcher.campaigns.following import WAITS, after
 from fallow_matcher.campaigns.jobs import CONSTRAINT, put_files, spec_of
 from fallow_matcher.campaigns.logs import Written, folder, written
-from fallow_matcher.campaigns.look import ATTRIBUTES, Key, Look, by_key, job_of, look
+from fallow_matcher.campaigns.look import ATTRIBUTES, Key, Look, by_key, job_of, leave, look
 from fallow_matcher.campaigns.staging import Staging, StagingError
 from fallow_matcher.campaigns.submitter import Submitters
 from fallow_matcher.database import open_database, reading, writing
@@ -146,8 +146,7 @@ class Conductor:
         owner = f"{campaign.centre}.{campaign.user}"
         for key, ads in queue.items():
             if key[0] == campaign.id and key not in mine:
-                # An attempt that is over: recorded, and not yet taken when a conductor was killed.
-                found.remove += [job_of(ad) for ad in ads if ad.get("Owner") == owner]
+                leave(found, [ad for ad in ads if ad.get("Owner") == owner])
         with writing(self._database) as connection:
             state.save(connection, found.changes)
             state.keep(connection, found.logs)

@@ -54,6 +54,8 @@ _BY_PILOT = {102: Fault.MEMORY, 104: Fault.DISK, 105: Fault.WALLTIME}
 """The subcodes with which our pilots hold a job that took more than it asked for."""
 _NOT_STARTED = 126
 _LAUNCHER = 255
+_BY_SIGNAL = 128
+"""A container tells a signal that ended its program as an exit code beyond this, as shells do."""
 _TURNED_AWAY = re.compile(r"^fallow: this job was not started: (.*)$", re.MULTILINE)
 _NO_CONTAINER = re.compile(r"^(?:fallow-apptainer: |FATAL: +)(.*)$", re.MULTILINE)
 _VARYING = re.compile(r"<[^>]*>|0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+")
@@ -79,6 +81,8 @@ def finished(ad: Mapping[str, Any], stderr: str) -> Ending:
     if code == _LAUNCHER and (said := _NO_CONTAINER.search(stderr)):
         fault = Fault.IMAGE if "image" in said[1] else Fault.NODE
         return Ending(fault, signature(said[1]), said[1][:300], code, elsewhere=True)
+    if _BY_SIGNAL < code <= _BY_SIGNAL + 31 and (name := _signal_name(code - _BY_SIGNAL)):
+        return Ending(Fault.SIGNAL, f"signal {code - _BY_SIGNAL} {name}", "ended by a signal", code)
     words = f"exit code {code}"
     return Ending(Fault.EXIT, words, words, code) if code else Ending(None, exit_code=0)
 

@@ -18,7 +18,7 @@ from fallow_matcher.classads import number_of
 ATTRIBUTES = (
     "ClusterId", "ProcId", "Owner", "FallowRun", "FallowKey", "JobStatus", "JobPrio", "ExitCode", "ExitBySignal",
     "ExitSignal", "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RemoveReason", "MachineAttrFallowCentre0",
-    "MachineAttrFallowPilot0", "JobCurrentStartDate", "CompletionDate", "EnteredCurrentStatus",
+    "MachineAttrFallowPilot0", "JobCurrentStartDate", "CompletionDate", "EnteredCurrentStatus", "FallowTaken",
 )  # fmt: skip
 """All that is read of a campaign's job."""
 
@@ -110,6 +110,15 @@ def look(
         else:
             _ended(found, plan, row, ad or {}, end, now)
     return found
+
+
+def leave(found: Look, ads: Iterable[Mapping[str, Any]]) -> None:
+    """Jobs of attempts that are over: the queue has not let them go yet, or a conductor was killed before it said so."""
+    for ad in ads:
+        if number_of(ad, "JobStatus") != _FINISHED:
+            found.remove.append(job_of(ad))
+        elif ad.get("FallowTaken") is not True:
+            found.take.append(job_of(ad))
 
 
 def _there(
