@@ -25,7 +25,7 @@ from fallow_testbed.wait import wait_until
 OTHER = "birch"
 CORES = {PROVIDER: SLOTS, OTHER: 1}
 """Slots of one core each that the pilots of the federation have."""
-WORK = [("mona", 12), ("bob", 10), ("alice", 8), ("mona", 4)]
+WORK = [("mona", 4), ("bob", 12), ("mona", 10), ("alice", 8)]
 """Who submits how many jobs, one after the other."""
 SECONDS, WALLTIME_S = 18, 60
 RULES = parse_rules(default_text())

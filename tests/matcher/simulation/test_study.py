@@ -60,6 +60,20 @@ def test_figures_follow_from_the_runs() -> None:
     assert (pooled.centres[0].relative, pooled.centres[1].relative) == (0, None)
 
 
+def test_a_job_that_is_too_wide_alone_is_not_compared() -> None:
+    jobs = [
+        Job("alder", 0, 100, 100),
+        Job("birch", 1, 50, 50, 2),
+        Job("birch", 2, 10, 10),
+        Job("birch", 3, 10, 10),
+    ]
+    alone, pooled = compare(Workload(jobs, steady({"alder": 2, "birch": 1})), ["fallow"], RULES, {})
+
+    assert (alone.centres[1].unserved, pooled.centres[1].unserved) == (1, 0)
+    assert (alone.centres[1].mean_wait_s, pooled.centres[1].loss_s) == (4.5, -4.5)
+    assert pooled.centres[1].mean_wait_s > 4.5
+
+
 def test_capacity_that_changes_counts_while_it_is_there() -> None:
     jobs = [Job("alder", 0, 50, 50), Job("alder", 100, 1, 1)]
     workload = Workload(jobs, [*steady({"alder": 1}), Step("alder", 50, 3)])

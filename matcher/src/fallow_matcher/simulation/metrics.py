@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 
 from pydantic import BaseModel, ConfigDict
@@ -47,7 +47,10 @@ class Figures(BaseModel):
     alone_s: float | None = None
     """Its mean wait without the federation."""
     relative: float | None = None
-    """`mean_wait_s / alone_s`: below 1 it waits less than alone; None where it would not wait alone."""
+    """What the jobs wait that would be served alone as well, beside `alone_s`: below 1 they wait less; None where they would
+    not wait alone."""
+    loss_s: float | None = None
+    """How much longer these jobs wait than alone; below 0 if they wait less."""
 
 
 class Comparison(BaseModel):
@@ -75,7 +78,12 @@ class Comparison(BaseModel):
 
 
 def figures(
-    policy: str, workload: Workload, result: Result, books: Books, alone: Comparison | None
+    policy: str,
+    workload: Workload,
+    result: Result,
+    books: Books,
+    alone: Comparison | None,
+    left_out: Collection[int] = (),
 ) -> Comparison:
     """The figures of one simulation.
 
@@ -85,6 +93,7 @@ def figures(
         result: What became of it.
         books: The balances afterwards.
         alone: The same without a federation, to compare with.
+        left_out: Jobs (by `id`) that are not served alone, and so are not compared.
     """
     by_centre: dict[str, list[Run]] = defaultdict(list)
     for run in result.runs:
@@ -108,6 +117,7 @@ def figures(
             sum(units_s for (_, user), units_s in moved.items() if user == centre),
             owed[centre],
             before.get(centre),
+            left_out,
         )
         for centre in workload.centres
     ]
@@ -121,13 +131,10 @@ def figures(
         sum(moved.values()),
         0.0,
         total_alone,
+        left_out,
     )
     used_s = sum(run.job.units * (run.ended_s - run.started_s) for run in result.runs)
-    losses = [
-        (each.mean_wait_s - each.alone_s, each.centre)
-        for each in centres
-        if each.alone_s is not None and each.jobs
-    ]
+    losses = [(each.loss_s, each.centre) for each in centres if each.loss_s is not None]
     return Comparison(
         policy=policy,
         total=total,
@@ -151,9 +158,12 @@ def _figures(
     used_s: float,
     balance_s: float,
     alone_s: float | None,
+    left_out: Collection[int],
 ) -> Figures:
     waits = sorted(run.wait_s for run in runs)
     mean_s = sum(waits) / len(waits) if waits else 0.0
+    compared = [run.wait_s for run in runs if id(run.job) not in left_out] if left_out else waits
+    compared_s = sum(compared) / len(compared) if compared else 0.0
     return Figures(
         centre=centre,
         jobs=len(runs),
@@ -170,7 +180,8 @@ def _figures(
         used_h=used_s / 3600,
         balance_h=balance_s / 3600,
         alone_s=alone_s,
-        relative=mean_s / alone_s if alone_s else None,
+        relative=compared_s / alone_s if alone_s else None,
+        loss_s=None if alone_s is None or not compared else compared_s - alone_s,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 from pydantic import BaseModel, ConfigDict
 
@@ -98,14 +99,20 @@ def compare(
         documents: Further rules by name.
         progress: Told how far it is.
     """
-    alone = _one(workload, ALONE, Isolated(), default, None, progress)
+    alone, left_out = _alone(workload, default, progress)
     found = [alone]
     for name in names:
         if name != ALONE:
-            found.append(_one(workload, name, policy(name, default), default, alone, progress))
+            found.append(_one(workload, name, policy(name, default), default, alone, progress, left_out))
     for name, rules in documents.items():
-        found.append(_one(workload, name, ByRules(rules), rules, alone, progress))
+        found.append(_one(workload, name, ByRules(rules), rules, alone, progress, left_out))
     return found
+
+
+def _alone(workload: Workload, rules: Rules, progress: Progress | None) -> tuple[Comparison, frozenset[int]]:
+    books = Books(rules)
+    result = simulate(workload, Isolated(), books, partial(progress, ALONE) if progress else None)
+    return figures(ALONE, workload, result, books, None), frozenset(map(id, result.unserved))
 
 
 def cheating(
@@ -161,7 +168,8 @@ def _one(
     rules: Rules,
     alone: Comparison | None,
     progress: Progress | None,
+    left_out: frozenset[int] = frozenset(),
 ) -> Comparison:
     books = Books(rules)
-    told = (lambda jobs: progress(name, jobs)) if progress else None
-    return figures(name, workload, simulate(workload, which, books, told), books, alone)
+    result = simulate(workload, which, books, partial(progress, name) if progress else None)
+    return figures(name, workload, result, books, alone, left_out)
