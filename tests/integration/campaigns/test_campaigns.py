@@ -55,20 +55,21 @@ sleep 1
 __all__ = ["site"]
 
 
+def written(folder: Path, image: str, lines: list[str], more: str = "") -> Path:
+    """A document named after its folder; the lines are rows `id,how`."""
+    (folder / "rows.csv").write_text("id,how\n" + "".join(f"{line}\n" for line in lines))
+    (folder / "run.sh").write_text(SCRIPT)
+    path = folder / "campaign.toml"
+    path.write_text(more + DOCUMENT.format(name=name_of(path), image=image))
+    return path
+
+
 @pytest.fixture(scope="module")
 def document(image: str, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """`document(lines, more="")`: a document of a new name; the lines are rows `id,how`."""
-
-    def write(lines: list[str], more: str = "") -> Path:
-        folder = tmp_path_factory.mktemp(f"c-{secrets.token_hex(3)}")
-        (folder / "rows.csv").write_text("id,how\n" + "".join(f"{line}\n" for line in lines))
-        (folder / "run.sh").write_text(SCRIPT)
-        path = folder / "campaign.toml"
-        name = folder.name.replace("_", "-")
-        path.write_text(more + DOCUMENT.format(name=name, image=image))
-        return path
-
-    return write
+    """`document(lines, more="")`: a document of a new name."""
+    return lambda lines, more="": written(
+        tmp_path_factory.mktemp(f"c-{secrets.token_hex(3)}"), image, lines, more
+    )
 
 
 def name_of(path: Path) -> str:
