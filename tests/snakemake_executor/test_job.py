@@ -204,8 +204,8 @@ def test_sources_that_do_not_come_whole_are_tried_again_and_then_given_up(
         with pytest.raises(SystemExit) as end:
             script.fetch("s3://users/p/archive", sha256 or "")
     assert end.value.code == 75
-    assert pauses == [1, 2, 4]
-    assert capsys.readouterr().err.count(why) == 4
+    assert pauses == [1, 2, 4, 8, 16, 32]
+    assert capsys.readouterr().err.count(why) == 7
 
 
 def an_archive(name: str) -> bytes:

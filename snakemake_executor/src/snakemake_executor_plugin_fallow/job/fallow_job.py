@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import posixpath
+import re
 import shlex
 import shutil
 import subprocess
@@ -29,7 +30,7 @@ STARTED = "started"
 EXIT_INFRASTRUCTURE = 75
 EXIT_EXPIRED = 76
 EXIT_UNFIT = 77
-FETCH_ATTEMPTS = 4
+FETCH_ATTEMPTS = 7
 S3_SETTINGS = {
     "endpoint_url": "SNAKEMAKE_STORAGE_S3_ENDPOINT_URL",
     "region_name": "SNAKEMAKE_STORAGE_S3_REGION",
@@ -42,6 +43,7 @@ CHILD = ["-m", "snakemake"]
 """The arguments with which the job's Snakemake starts another."""
 CREDENTIAL_PROCESS = "@credential_process@"
 """Stands in the AWS configuration for the command that gives the credentials, which only the job can name."""
+WILDCARD = re.compile(r'(?:^|,)([A-Za-z_]\w*)=(?:"([^"]*,.*?)"|(.*?))(?=,[A-Za-z_]\w*=|$)', re.DOTALL)
 RENEW_BEFORE_S = 20 * 60
 """AWS clients ask again 15 minutes before the end: then there should be something later."""
 
@@ -162,6 +164,10 @@ def latest(access: "dict[str, Any]", renewal: "dict[str, str]") -> "dict[str, An
     return found
 
 
+clients: "list[Any]" = []
+"""The client that has fetched the sources: making another takes a tenth of a second."""
+
+
 def store() -> Any:
     """A client of the workflow's storage."""
     import boto3
@@ -179,7 +185,8 @@ def fetch(url: str, sha256: str) -> bytes:
     place = urlsplit(url)
     for attempt in range(FETCH_ATTEMPTS):
         try:
-            answer = store().get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
+            clients[:] = [store()]
+            answer = clients[0].get_object(Bucket=place.netloc, Key=place.path.lstrip("/"))
             archive: bytes = answer["Body"].read()
             if hashlib.sha256(archive).hexdigest() == sha256:
                 return archive
@@ -220,12 +227,29 @@ def take_notes(job: "dict[str, Any]") -> Any:
     """What tells how the job gets on and what it needs, or None where nobody wants to know."""
     if not job.get("notes"):
         return None
-    return importlib.import_module("fallow_notes").Notes(job["notes"], job["logs"], store)
+    return importlib.import_module("fallow_notes").Notes(
+        job["notes"], job["logs"], lambda: clients[0] if clients else store()
+    )
 
 
 def member_name(job: Any) -> str:
     """What one of Snakemake's jobs is called on both sides: its rule and wildcards."""
     return json.dumps([job.rule.name, sorted(job.wildcards_dict.items())])
+
+
+def target_jobs(entries: "list[str] | None") -> "list[Any] | None":
+    """What `--target-jobs` names: `RULE:WILDCARD=VALUE,…`, where a value with a comma has quotes.
+
+    Snakemake's own reading of what it wrote splits such values, and takes the quotes from those that end with one.
+    """
+    from snakemake_interface_executor_plugins.utils import TargetSpec
+
+    targets = []
+    for entry in entries or ():
+        rule, _, text = entry.partition(":")
+        found = WILDCARD.findall(text)
+        targets.append(TargetSpec(rule, {name: quoted or plain for name, quoted, plain in found}))
+    return targets if entries is not None else None
 
 
 def check_inputs(job: Any, wanted: "dict[str, list[str]]") -> None:
@@ -250,7 +274,7 @@ def run_snakemake(
     arguments: "list[str]", notes: Any = None, inputs: "dict[str, list[str]] | None" = None
 ) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
-    from snakemake.cli import main as snakemake
+    from snakemake import cli
     from snakemake.executors.local import Executor as Local
     from snakemake.jobs import Job
     from snakemake.rules import Rule
@@ -265,6 +289,7 @@ def run_snakemake(
             join_storage(arguments, Path(job.shadow_dir))
 
     Job.prepare = prepared
+    cli.parse_target_jobs_cli_args = target_jobs
     # some rules of a group run in a Snakemake of their own: that is this one too
     child = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).resolve()))}"
     Local.get_python_executable = lambda executor: child  # noqa: ARG005
@@ -274,7 +299,7 @@ def run_snakemake(
     sys.path[0] = str(Path.cwd())
     code = 1
     try:
-        snakemake(arguments)
+        cli.main(arguments)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
     if code != 0 and storage is not None and storage.troubles:
