@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
 import tempfile
 import time
@@ -319,6 +318,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
     def _arguments(self, job: JobExecutorInterface, cores: int) -> list[str]:
         """Snakemake's arguments in the job, as the interface builds them for a shell."""
+        from snakemake_executor_plugin_fallow.words import words
+
         self._job_cores = cores
         try:
             own = self.get_job_args(job).strip()
@@ -327,11 +328,11 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                     command = self.format_job_exec(job)
                 # what comes before (fetching sources, the user's precommand) is done by our script
                 before, _, after = command.partition(f"{_PYTHON} -m snakemake ")[2].partition(own)
-                self._shared_arguments = shlex.split(before), shlex.split(after)
+                self._shared_arguments = words(before), words(after)
         finally:
             self._job_cores = None
         before_own, after_own = self._shared_arguments
-        return [*before_own, *shlex.split(own), *after_own]
+        return [*before_own, *words(own), *after_own]
 
     def _report(self, event: Event) -> None:
         info = event.handle

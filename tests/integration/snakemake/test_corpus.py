@@ -14,7 +14,7 @@ from fallow_testbed.testbed import Testbed
 from .workflows import CORPUS, Federated, run_here
 
 ARGUMENTS = {
-    "kinds": ["--config", "from_command_line=it's $set", "nested={deep: 'over: written'}"],
+    "kinds": ["--config", "from_command_line=it's here", "nested={deep: 'over: written'}"],
     "modules": ["--set-resources", "asked:mem_mb=300", "asked:quality=high", "--set-threads", "asked=2"],
 }
 ENVIRONMENT = {"kinds": {"CORPUS_WORD": "from the environment"}}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -24,7 +25,7 @@ USER = "alice"
 
 
 class Federated:
-    """A workflow of alice's at the desk, in a directory and a folder of the storage of the same name.
+    """A workflow of alice's at the desk, in a directory, with a folder of its own in the storage.
 
     Args:
         bed: The testbed.
@@ -44,13 +45,14 @@ class Federated:
     ) -> None:
         prepare(source, directory)
         self.directory = directory
+        self._folder = f"{directory.name}-{secrets.token_hex(4)}"
         self.log = directory / ".snakemake.log"
         self._desk = bed.host("desk")
         self.env = {**people.environment(bed.layout(), USER), **(env or {})}
         url = json.loads(self.fallow("storage", "--json"))["url"]
-        self.argv = [*command(f"{url}/{directory.name}", ensure_sif("worker").sif), *argv]
+        self.argv = [*command(f"{url}/{self._folder}", ensure_sif("worker").sif), *argv]
         if (directory / INPUT).is_dir():
-            self.fallow("storage", "put", "--to", directory.name, INPUT)
+            self.fallow("storage", "put", "--to", self._folder, INPUT)
 
     def fallow(self, *argv: str, directory: Path | None = None) -> str:
         """What a `fallow` command says to alice."""
@@ -71,8 +73,8 @@ class Federated:
     def made(self) -> dict[str, bytes]:
         """The workflow's files in the storage, but for what we keep there ourselves."""
         with tempfile.TemporaryDirectory() as place:
-            self.fallow("storage", "get", self.directory.name, directory=Path(place))
-            return contents(Path(place) / self.directory.name)
+            self.fallow("storage", "get", self._folder, directory=Path(place))
+            return contents(Path(place) / self._folder)
 
     def jobs(self) -> list[dict[str, object]]:
         """What the run's report says of each submission."""

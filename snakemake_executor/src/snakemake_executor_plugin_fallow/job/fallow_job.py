@@ -43,7 +43,10 @@ CHILD = ["-m", "snakemake"]
 """The arguments with which the job's Snakemake starts another."""
 CREDENTIAL_PROCESS = "@credential_process@"
 """Stands in the AWS configuration for the command that gives the credentials, which only the job can name."""
-WILDCARD = re.compile(r'(?:^|,)([A-Za-z_]\w*)=(?:"([^"]*,.*?)"|(.*?))(?=,[A-Za-z_]\w*=|$)', re.DOTALL)
+WILDCARD = re.compile(
+    r'(?:^|,)([A-Za-z_]\w*)=(?:"(.*?,.*?)"(?=,[A-Za-z_]\w*=|$)|(.*?))(?=,[A-Za-z_]\w*=|$)',
+    re.DOTALL,
+)
 RENEW_BEFORE_S = 20 * 60
 """AWS clients ask again 15 minutes before the end: then there should be something later."""
 
