@@ -198,13 +198,24 @@ def workflow(
     directory.mkdir()
     prefix = f"s3://users/alice/{tmp_path.name}"
 
-    def run(snakefile: str, *, retries: int = 0, containers: bool = False, dry: bool = False) -> bool:
+    def run(
+        snakefile: str,
+        *,
+        retries: int = 0,
+        containers: bool = False,
+        conda: bool = False,
+        dry: bool = False,
+        cores: int | None = None,
+    ) -> bool:
         (directory / "Snakefile").write_text(snakefile)
-        methods = frozenset({DeploymentMethod.APPTAINER} if containers else ())
+        (directory / "env.yaml").write_text("dependencies: []\n")
+        methods = frozenset(
+            {DeploymentMethod.APPTAINER} if containers else {DeploymentMethod.CONDA} if conda else ()
+        )
         with api.SnakemakeApi(settings.OutputSettings(show_failed_logs=True)) as snakemake:
             try:
                 snakemake.workflow(
-                    resource_settings=settings.ResourceSettings(nodes=10, cores=None),
+                    resource_settings=settings.ResourceSettings(nodes=10, cores=cores),
                     storage_settings=settings.StorageSettings(
                         default_storage_provider="s3",
                         default_storage_prefix=prefix,

@@ -1,3 +1,4 @@
+import hashlib
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,14 @@ def test_a_local_image_keeps_its_relative_name(tmp_path: Path) -> None:
     (tmp_path / "images" / "bwa.sif").touch()
     made = rule_image("map", "images/bwa.sif", tmp_path)
     assert (made.link, made.file) == ("images/bwa.sif", tmp_path / "images" / "bwa.sif")
+
+
+def test_an_image_that_the_hub_has_is_named_by_its_digest_and_found_where_snakemake_keeps_pulled_ones(
+    tmp_path: Path,
+) -> None:
+    made = rule_image("map", DIGEST, tmp_path)
+    assert made.digest == DIGEST
+    assert made.link == f".snakemake/singularity/{hashlib.md5(DIGEST.encode()).hexdigest()}.simg"
 
 
 def test_an_image_of_several_members_of_a_group_is_brought_once(tmp_path: Path) -> None:

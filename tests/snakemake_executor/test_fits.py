@@ -122,6 +122,18 @@ def test_a_dry_run_says_which_rules_no_present_offer_takes(
 
 
 @pytest.mark.usefixtures("listening")
+def test_a_dry_run_knows_local_rules_and_more_threads_than_it_has_cores(
+    workflow: Callable[..., bool], hub: Hub, caplog: pytest.LogCaptureFixture
+) -> None:
+    hub.answers = answers
+    listen({})
+    with caplog.at_level(logging.INFO):
+        assert workflow(f"localrules: small\n{SNAKEFILE}", dry=True, cores=1)
+    assert "Rule big: needs 64 cores" in caplog.text
+    assert hub.asked == [1]
+
+
+@pytest.mark.usefixtures("listening")
 def test_a_dry_run_goes_on_where_the_hub_is_away_with_one_line(
     workflow: Callable[..., bool], hub: Hub, caplog: pytest.LogCaptureFixture
 ) -> None:

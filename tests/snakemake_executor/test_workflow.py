@@ -73,6 +73,48 @@ rule map:
     assert queue.batches == []
 
 
+def told(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What Snakemake was told of failed jobs."""
+    return [vars(record)["rule_msg"] for record in caplog.records if vars(record).get("event") == "job_error"]
+
+
+def test_conda_in_an_image_without_it_is_refused_once_whatever_the_retries(
+    workflow: Callable[..., bool], queue: LocalQueue, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert not workflow(
+            """
+rule map:
+    output: "x.txt"
+    conda: "env.yaml"
+    retries: 3
+    shell: "touch {output}"
+""",
+            conda=True,
+        )
+    assert len(queue.specs) == 1
+    [said] = told(caplog)
+    assert "The image has no conda, which the rule map asks for. Give the rule a container: instead" in said
+
+
+def test_what_can_be_refused_before_it_is_submitted_is_refused_once_whatever_the_retries(
+    workflow: Callable[..., bool], caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.ERROR):
+        assert not workflow(
+            """
+rule map:
+    output: "x.txt"
+    container: "docker://ubuntu:24.04"
+    retries: 3
+    shell: "touch {output}"
+""",
+            containers=True,
+        )
+    [said] = told(caplog)
+    assert "jobs cannot pull images" in said
+
+
 def test_a_local_container_is_published_and_linked_in_the_job(
     workflow: Callable[..., bool], queue: LocalQueue, tmp_path: Path
 ) -> None:

@@ -80,6 +80,8 @@ class Event:
     reason: str = ""
     job: str | None = None
     logs: tuple[Path, ...] = ()
+    final: bool = False
+    """Whether another try cannot end otherwise."""
 
 
 class Backend:
@@ -311,7 +313,7 @@ class Backend:
         if judgement.verdict is Verdict.LOST:
             reason = f"the infrastructure lost the job {entry.losses + 1} times, at last because {reason}"
         self._note(entry, record, "done" if done else "failed", reason)
-        return Event(entry.handle, done=done, reason=reason, job=entry.job, logs=files)
+        return Event(entry.handle, done=done, reason=reason, job=entry.job, logs=files, final=judgement.final)
 
     def _again(self, entry: Entry, record: JobRecord | None, reason: str) -> None:
         lost, old = entry.job, entry.spec.key

@@ -1,7 +1,9 @@
-"""Images that rules name with `container:`: whether we can bring them, and under which name the job sees them."""
+"""What rules say of their software: images that `container:` names, how the job sees them, and `conda:`."""
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,22 +13,36 @@ from urllib.parse import urlsplit
 from fallow.errors import UsageError
 from fallow.queue.spec import image_path
 
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_PULLED = ".snakemake/singularity"
+"""Where Snakemake keeps images that it has pulled, below the working directory."""
+
 
 @dataclass(frozen=True)
 class RuleImage:
-    """A local image of a rule."""
+    """An image of a rule: a local file, or one that the hub has."""
 
     rule: str
     link: str
-    """The path in the rule's `container:`, relative to the working directory on both sides."""
+    """Where the job's Snakemake looks for it, relative to the working directory."""
     file: Path
+    digest: str = ""
+    """Set where the hub has it already; there is no file then."""
 
 
 def uses_containers(workflow: Any) -> bool:
     """Whether Snakemake is asked to run rules in their containers."""
-    from snakemake_interface_executor_plugins.settings import DeploymentMethod
+    return "APPTAINER" in _methods(workflow)
 
-    return DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method
+
+def uses_conda(workflow: Any) -> bool:
+    """Whether Snakemake is asked to make rules' conda environments."""
+    return "CONDA" in _methods(workflow)
+
+
+def _methods(workflow: Any) -> set[str]:
+    """The names of the chosen deployment methods; all that we know of Snakemake's `DeploymentMethod`."""
+    return {method.name for method in workflow.deployment_settings.deployment_method}
 
 
 def rule_images(jobs: Iterable[Any], workdir: Path) -> list[RuleImage]:
@@ -43,17 +59,27 @@ def rule_images(jobs: Iterable[Any], workdir: Path) -> list[RuleImage]:
     return list(found.values())
 
 
+def conda_rules(jobs: Iterable[Any]) -> list[str]:
+    """The rules of `jobs` that ask for a conda environment."""
+    return sorted({job.rule.name for job in jobs if job.conda_env_spec})
+
+
 def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
     """The image that `url` means for `rule`.
 
     Raises:
-        UsageError: It is not a local SIF file below the working directory, named relatively.
+        UsageError: It is neither a digest nor a local SIF file below the working directory, named relatively.
     """
+    if _DIGEST.fullmatch(url):
+        # what is there under the name that Snakemake gives to a pulled image is not pulled again
+        name = hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()
+        return RuleImage(rule, f"{_PULLED}/{name}.simg", Path(), url)
     scheme = urlsplit(url).scheme
     if scheme:
         raise UsageError(
             f"Rule {rule}: the container {url} is not a local file, and jobs cannot pull images.",
-            remedy=f"Pull it once (apptainer pull images/name.sif {url}) and name that file.",
+            remedy=f"Pull it once (apptainer pull images/name.sif {url}) and name that file, or the digest sha256:… of "
+            "an image that the hub has.",
         )
     path = PurePosixPath(url)
     if path.is_absolute() or ".." in path.parts:

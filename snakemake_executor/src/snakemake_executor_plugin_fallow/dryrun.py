@@ -7,7 +7,9 @@ resources, between two overviews of the run: this listens, asks the hub at the s
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
+from typing import Any
 
 from snakemake_executor_plugin_fallow.fits import Ask, Wishes
 
@@ -43,9 +45,12 @@ class DryRun(logging.Filter):
 
     def _note(self, record: logging.LogRecord) -> None:
         said = vars(record)
+        rule = _rule_of_caller()
         if said["output"] or said["shellcmd"]:  # else it only names targets
             self._heard = True
-            self._wishes.add(said["rule_name"], said["threads"], dict(said["resources"].items()))
+            threads = said["threads"] if rule is None else _threads(rule, said["threads"])
+            if rule is None or rule.name not in rule.workflow._localrules:
+                self._wishes.add(said["rule_name"], threads, dict(said["resources"].items()))
 
     def _tell(self) -> None:
         from fallow.errors import FallowError
@@ -56,6 +61,22 @@ class DryRun(logging.Filter):
             lines = [f"Whether the present offers can take these rules could not be asked. {error}"]
         for line in lines:
             logging.getLogger(_LOGGER).warning(line)
+
+
+def _rule_of_caller() -> Any:
+    """The rule of the job that is being logged, or None: the record itself has its name only."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        frame = frame.f_back
+        if frame.f_code.co_name == "log_info":
+            return getattr(frame.f_locals.get("self"), "rule", None)
+    return None
+
+
+def _threads(rule: Any, shown: int) -> int:
+    """What the rule asks for: a dry run shows no more than it has cores itself, which is one."""
+    asked = getattr(rule.resources.get("_cores"), "value", None)
+    return max(shown, asked) if isinstance(asked, int) else shown
 
 
 def listen(defaults: Mapping[str, str | None]) -> None:
