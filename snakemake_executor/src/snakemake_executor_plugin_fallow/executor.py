@@ -117,7 +117,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         wishes = Wishes(self._federated.defaults)
         seen: Counter[str] = Counter()
         for job in self.dag.needrun_jobs():
-            if not job.is_local and seen[job.rule.name] < _SAMPLES:
+            if seen[job.rule.name] < _SAMPLES and not job.is_local:
                 seen[job.rule.name] += 1
                 with suppress(
                     Exception
