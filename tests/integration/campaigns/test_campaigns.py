@@ -135,11 +135,19 @@ def produced(
     start(hub_host)
     cedar.fallow("resume")
     done(count)
-    run = at(ALICE, work.rows, name, Selection(ids=["r0"]))[0].job.split(".")[0]
-    which = operator("condor_history", "-name", "queue@hub", run, "-limit", "1", "-af", "FallowRun").stdout
-    mine = f'FallowRun == "{which.strip()}" && JobStatus == 4'
-    keys = operator("condor_history", "-name", "queue@hub", "-constraint", mine, "-af", "FallowKey").stdout
-    finished = [key.partition(".")[0] for key in keys.split()]
+    named = f'regexp("^{name}/", FallowName)'
+    left = ("condor_q", "-name", "queue@hub", "-allusers", "-constraint", named, "-af", "ClusterId")
+    wait_until(lambda: not operator(*left).stdout.strip(), f"the queue without {name}", 120, pause_s=0.5)
+    past = (
+        "condor_history",
+        "-name",
+        "queue@hub",
+        "-constraint",
+        f"{named} && JobStatus == 4",
+        "-af",
+        "FallowKey",
+    )
+    finished = [key.partition(".")[0] for key in operator(*past).stdout.split()]
     return Production(name, at(ALICE, work.status, name), at(ALICE, work.outputs, name), finished)
 
 

@@ -27,6 +27,7 @@ def _fails(*names: str, times: int = 10**9, **ad: Any) -> Callable[[JobSpec], di
     return outcome
 
 
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("moment", range(1, 13))
 def test_every_row_runs_once_wherever_the_conductor_is_killed(hub: Hub, moment: int, after: bool) -> None:
