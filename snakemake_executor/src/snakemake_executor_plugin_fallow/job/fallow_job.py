@@ -287,6 +287,9 @@ def run_snakemake(
 
     async def prepared(job: Any) -> None:
         check_inputs(job, inputs or {})
+        for file in job.output:
+            if "update" in file.flags and file.is_storage and file.storage_object.exists():
+                file.storage_object.bring()
         await prepare_job(job)
         if job.shadow_dir:  # a full shadow has all but what is stored
             join_storage(arguments, Path(job.shadow_dir))
