@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from fallow.client import connect
-from fallow.queue import JobSpec, Queue
+from fallow.queue import JobSpec, JobState, Queue
 from fallow.queue.hub import open_queue
 from snakemake_executor_plugin_fallow.executor import Executor
 
@@ -108,12 +108,8 @@ rule each:
     shell: "echo {{wildcards.n}} > {{output}}"
 """)
     snakemake([*arguments, "--jobs", str(jobs)])
-    return {
-        "jobs": sum(given),
-        "calls": len(given),
-        **clocks.sums(),
-        "left": len(open_queue(connect()).jobs()),
-    }
+    left = [job for job in open_queue(connect()).jobs() if job.state is not JobState.REMOVED]
+    return {"jobs": sum(given), "calls": len(given), **clocks.sums(), "left": len(left)}
 
 
 def notice(arguments: list[str]) -> Measured:
