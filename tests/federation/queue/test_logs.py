@@ -1,4 +1,4 @@
-"""`fallow logs` with a queue and a storage that answer as they do; the real ones: tests/integration/snakemake_chaos/test_lives.py."""
+"""`fallow logs`, with a queue and a storage that answer as they do; the real ones: snakemake_chaos/test_lives.py."""
 
 from __future__ import annotations
 
