@@ -209,6 +209,8 @@ def test_an_output_is_looked_at_before_it_is_stored(thing: Callable[..., Any]) -
     copy.set_local_path(object_.local_path().with_name("copy"))
     copy.retrieve_object()
     assert copy.local_path().read_text() == "made"
+    object_.retrieve_object()
+    assert object_.local_path().read_text() == "made"
 
 
 def test_a_copy_is_brought_when_what_is_stored_is_newer(thing: Callable[..., Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,9 @@ import pytest
 from snakemake.common.tests import TestWorkflowsMinioPlayStorageBase
 from snakemake.settings import types as settings
 
-from fallow_testbed import people
+from fallow_testbed import people, s3
 from fallow_testbed.demo.run import FALLOW
+from fallow_testbed.host import Host
 from fallow_testbed.images import ensure_sif
 from fallow_testbed.testbed import Testbed
 from snakemake_executor_plugin_fallow import ExecutorSettings
@@ -59,3 +61,31 @@ class TestFallow(TestWorkflowsMinioPlayStorageBase):  # type: ignore[misc]
             image=self.image
         )  # as on the command line: before anything is opened
         super().run_workflow(*arguments)
+
+
+class TestOwnKeys(TestFallow):
+    """The suite with S3 keys of the user's own and a new bucket, as it does where there is no federation."""
+
+    keys: tuple[str, str, str]
+    test_group_workflow = None
+
+    @pytest.fixture(autouse=True)
+    def _own_keys(self, _at_the_desk: None, hub_host: Host) -> None:
+        keys = tomllib.loads(hub_host.run(["cat", s3.KEYS_FILE]).stdout)
+        self.keys = (s3.ENDPOINT, str(keys["access_key"]), str(keys["secret_key"]))
+        self.prefix = f"s3://{self.bucket}"
+
+    def get_default_storage_provider_settings(self) -> Any:
+        return TestWorkflowsMinioPlayStorageBase.get_default_storage_provider_settings(self)
+
+    @property
+    def endpoint_url(self) -> str:
+        return self.keys[0]
+
+    @property
+    def access_key(self) -> str:
+        return self.keys[1]
+
+    @property
+    def secret_key(self) -> str:
+        return self.keys[2]

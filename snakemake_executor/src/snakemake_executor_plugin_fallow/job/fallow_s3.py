@@ -272,8 +272,10 @@ class Remembered(Careful):
 
     def download(self) -> None:
         """Bring it, or a copy of what was made here and is not stored yet."""
-        if not self.exists() and self._made().is_file():  # Snakemake wants a copy to take the sum of
-            shutil.copyfile(self._made(), self.local_path())
+        made = self._made()
+        if not self.exists() and made.is_file():  # Snakemake wants a copy to take the sum of
+            if made != self.local_path():
+                shutil.copyfile(made, self.local_path())
         else:
             super().download()
 
