@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import secrets
+import signal
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from subprocess import CompletedProcess
 from typing import Any
 
@@ -53,8 +53,8 @@ rule fat:
 """
 SNAKEFILES = {
     "interrupted": FOUR.replace("@s@", "300"),
-    "terminated": FOUR.replace("@s@", "10"),
-    "asleep": FOUR.replace("@s@", "10"),
+    "terminated": FOUR.replace("@s@", "30"),
+    "asleep": FOUR.replace("@s@", "30"),
     "talking": TALK,
     "greedy": FAT,
 }
@@ -98,6 +98,8 @@ class Case:
         """Send a signal to Snakemake, and to nothing that it started."""
         pattern = f"default-storage-prefix .*/{self.workflow.directory.name} "
         self.workflow.desk("pkill", "--signal", name, "-f", pattern)
+        if name == "CONT":  # nsenter stops itself with what it started, and does not go on by itself
+            self.process.send_signal(signal.SIGCONT)
 
     def outcomes(self) -> list[str]:
         """What became of each job, as the run's record says."""
@@ -136,22 +138,30 @@ def seen(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         (directory / "Snakefile").write_text(snakefile)
         cases[name] = Case(workflow, workflow.start())
     talking = cases["talking"]
-    talking.wait_running()
-    [job] = [row["id"] for row in talking.jobs()]
+
+    def watch() -> tuple[CompletedProcess[str], CompletedProcess[str]]:
+        talking.wait_running()
+        [job] = [row["id"] for row in talking.jobs()]
+        return talking.fallow("logs", job, "--follow"), talking.fallow("logs", job, person="bob")
+
+    def signalled(name: str, *signals: str) -> None:
+        cases[name].wait_running()
+        for number, each in enumerate(signals):
+            time.sleep(number * CLOSED_S)  # how long the laptop is closed
+            cases[name].signal(each)
+
     with ThreadPoolExecutor() as pool:
-        followed = pool.submit(partial(talking.fallow, "logs", job, "--follow"))
-        stranger = talking.fallow("logs", job, person="bob")
-        for name in ("interrupted", "terminated", "asleep"):
-            cases[name].wait_running()
-        cases["asleep"].signal("STOP")
-        closed = time.monotonic()
-        cases["interrupted"].signal("INT")
-        cases["terminated"].signal("TERM")
-        wait_until(lambda: time.monotonic() > closed + CLOSED_S, "the laptop's lid to be opened", 60)
-        cases["asleep"].signal("CONT")
+        watched = pool.submit(watch)
+        fates = [
+            pool.submit(signalled, "interrupted", "INT"),
+            pool.submit(signalled, "terminated", "TERM"),
+            pool.submit(signalled, "asleep", "STOP", "CONT"),
+        ]
+        for fate in fates:
+            fate.result()
         for case in cases.values():
-            case.process.wait(timeout=400)
-        return Seen(cases, followed.result(), stranger)
+            case.process.wait(timeout=600)
+        return Seen(cases, *watched.result())
 
 
 @pytest.mark.timeout(900)
