@@ -164,6 +164,20 @@ def test_no_row_ran_to_its_end_twice(production: Production) -> None:
     assert set(Counter(production.finished).values()) == {1}
 
 
+def test_a_check_names_what_is_missing_and_who_could_take_it(
+    at: Callable[..., Any], document: Callable[..., Path], image: str
+) -> None:
+    path = document(["r1,well"])
+    path.write_text(path.read_text() + 'inputs = [{ path = "raw", url = "s3:///nowhere/{id}" }]\n')
+    found = json.loads(at(ALICE, work.said, "check", str(path), "--json"))
+    assert found["remarks"] == ["There is no input s3:///nowhere/r1."]
+    assert found["sample"][0]["command"] == ["sh", "run.sh", "r1", "well"]
+    assert {(offer["centre"], offer["fits"]) for offer in found["offers"]} >= {
+        ("alder", True),
+        ("birch", True),
+    }
+
+
 @pytest.fixture(scope="module")
 def failing(at: Callable[..., Any], document: Callable[..., Path]) -> str:
     """A campaign with rows that fail in different ways; its name."""

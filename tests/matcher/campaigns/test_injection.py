@@ -86,3 +86,11 @@ def test_a_stage_without_rows_is_not_complete(hub: Hub) -> None:
 def test_rows_come_in_one_request_up_to_a_bound() -> None:
     with pytest.raises(ValueError, match="at most 20000"):
         NewRows(stage="main", rows=rows(20_001))
+
+
+def test_a_stage_has_a_bounded_number_of_rows(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(injection, "ROWS", 5)
+    hub.inject(plan(), rows(5))
+    with pytest.raises(UsageError, match="A stage has at most 5 rows"):
+        hub.inject(plan(), rows(6))
+    assert hub.states() == {"waiting": 5}

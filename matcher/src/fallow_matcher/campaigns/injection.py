@@ -105,6 +105,9 @@ def add(connection: Connection, campaign: Row[Any], rows: NewRows) -> tuple[int,
     )
     if added < len(new):
         _require_same(connection, campaign.id, number, new)
+    here = (ROW.c.campaign == campaign.id, ROW.c.stage == number)
+    if added and connection.execute(select(func.count()).where(*here)).scalar_one() > ROWS:
+        raise UsageError(f"A stage has at most {ROWS} rows.", remedy="Split the campaign.")
     if added and _have_begun(connection, campaign.id, plan, stage.name):
         raise OtherCampaignError(
             f"A stage that waits for all rows of {stage.name} has begun, so no more can be added.",
