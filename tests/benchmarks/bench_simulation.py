@@ -9,6 +9,7 @@ only generated work is simulated. Nothing is timed but the last case: the same f
 from __future__ import annotations
 
 import json
+import os
 import platform
 import random
 import resource
@@ -158,6 +159,12 @@ def million() -> dict[str, float]:
     return {"jobs": len(jobs), "cpu_s": took_s, "memory_mb": most_mb}
 
 
+def machine() -> str:
+    """The processor and how many cores of it there are."""
+    found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return f"{found[0].partition(': ')[2] if found else platform.machine()}, {os.cpu_count()} cores"
+
+
 def main() -> None:
     """Print a line for each case and load, and write all as JSON if asked to."""
     words = sys.argv[1:]
@@ -166,6 +173,7 @@ def main() -> None:
     document = {
         "date": f"{datetime.now(UTC):%Y-%m-%d}",
         "python": platform.python_version(),
+        "machine": machine(),
         "rules": {
             "balance_factor": RULES.balance_factor,
             "credit_line": RULES.credit_line,
