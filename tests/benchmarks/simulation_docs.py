@@ -34,7 +34,8 @@ def tables(document: Mapping[str, Any]) -> Iterator[str]:
     """The tables, Markdown."""
     million = document["million"]
     yield (
-        f"Made on {document['date']} with Python {document['python']} ({document['machine']}); {million['jobs']:,} jobs of 1 to 8 cores took "
+        f"Made on {document['date']} with Python {document['python']} ({document['machine']}); "
+        f"{million['jobs']:,} jobs of 1 to 8 cores took "
         f"{million['cpu_s']:.0f} s of one core and {million['memory_mb']:.0f} MB. The other figures depend on no machine.\n"
     )
     one = [case for case in document["cases"] if case["case"] == "LCG by demand"]
