@@ -22,7 +22,7 @@ from fallow.campaigns.messages import Change, RowState, Selection, Status
 from fallow_testbed.host import Host
 from fallow_testbed.wait import wait_until
 
-ROWS = 60
+ROWS = 40
 MANY = 100_000
 ALICE = "alice"
 
