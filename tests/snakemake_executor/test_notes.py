@@ -17,7 +17,11 @@ import pytest
 from snakemake_executor_plugin_fallow.job import fallow_notes
 from snakemake_executor_plugin_fallow.notes import Notes
 
-KEYS: dict[str, Any] = {"aws_access_key_id": "key", "aws_secret_access_key": "secret", "region_name": "us-east-1"}
+KEYS: dict[str, Any] = {
+    "aws_access_key_id": "key",
+    "aws_secret_access_key": "secret",
+    "region_name": "us-east-1",
+}
 JOB = f"""
 import os, signal, sys, time
 sys.path.insert(0, {str(Path(fallow_notes.__file__).parent)!r})
