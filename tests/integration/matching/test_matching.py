@@ -83,7 +83,8 @@ def test_the_share_of_slots_follows_the_policy(pool: Pool, race: list[Job]) -> N
     assert len(pairs) >= 8
     for name in ("alder", "birch", "cedar", "doum"):
         got, due = (sum(pair[which] == name for pair in pairs) / len(pairs) for which in (0, 1))
-        assert abs(got - due) <= 0.10, (name, got, due, pairs)
+        # ten points, or one job where there are fewer than ten to compare
+        assert abs(got - due) <= max(0.10, 1 / len(pairs)), (name, got, due, pairs)
 
 
 def test_the_free_rider_waits_longer_than_who_gives(race: list[Job]) -> None:
