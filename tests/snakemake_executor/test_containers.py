@@ -5,7 +5,13 @@ from types import SimpleNamespace
 import pytest
 
 from fallow.errors import UsageError
-from snakemake_executor_plugin_fallow.containers import links, rule_image, rule_images
+from snakemake_executor_plugin_fallow.containers import (
+    image_arguments,
+    links,
+    rule_image,
+    rule_images,
+    without_conda,
+)
 
 from .conftest import DIGEST
 
@@ -27,6 +33,22 @@ def test_an_image_that_the_hub_has_is_named_by_its_digest_and_found_where_snakem
     made = rule_image("map", DIGEST, tmp_path)
     assert made.digest == DIGEST
     assert made.link == f".snakemake/singularity/{hashlib.md5(DIGEST.encode()).hexdigest()}.simg"
+    assert image_arguments([made]) == ["--apptainer-prefix", ".snakemake/singularity"]
+    (tmp_path / "x.sif").touch()
+    assert image_arguments([rule_image("map", "x.sif", tmp_path)]) == []
+
+
+@pytest.mark.parametrize(
+    ("given", "left"),
+    [
+        (["--deployment-method", "apptainer", "conda", "--mode", "remote"], ["apptainer"]),
+        (["--deployment-method", "conda", "--mode", "remote"], None),
+        (["--mode", "remote"], None),
+    ],
+)
+def test_a_rule_that_asks_for_no_conda_does_not_look_for_it(given: list[str], left: list[str] | None) -> None:
+    option = ["--deployment-method", *left] if left else []
+    assert without_conda(given) == [*option, "--mode", "remote"]
 
 
 def test_an_image_of_several_members_of_a_group_is_brought_once(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from fallow.errors import UsageError
 from fallow.queue.spec import image_path
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_METHOD = "--deployment-method"
 _PULLED = ".snakemake/singularity"
 """Where Snakemake keeps images that it has pulled, below the working directory."""
 
@@ -64,6 +65,18 @@ def conda_rules(jobs: Iterable[Any]) -> list[str]:
     return sorted({job.rule.name for job in jobs if job.conda_env_spec})
 
 
+def without_conda(arguments: list[str]) -> list[str]:
+    """Snakemake's arguments without conda, for rules that ask for none: it would look for conda all the same."""
+    if _METHOD not in arguments:
+        return arguments
+    start = arguments.index(_METHOD)
+    end = next(
+        (at for at in range(start + 1, len(arguments)) if arguments[at].startswith("-")), len(arguments)
+    )
+    others = [method for method in arguments[start + 1 : end] if method != "conda"]
+    return [*arguments[:start], *([_METHOD, *others] if others else []), *arguments[end:]]
+
+
 def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
     """The image that `url` means for `rule`.
 
@@ -91,6 +104,11 @@ def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
     if not file.is_file():
         raise UsageError(f"Rule {rule}: there is no image {file}.", remedy="Build it, or name another file.")
     return RuleImage(rule, str(path), file)
+
+
+def image_arguments(images: Iterable[RuleImage]) -> list[str]:
+    """What the job's Snakemake must be told to find them: else it looks where the node keeps Apptainer's cache."""
+    return ["--apptainer-prefix", _PULLED] if any(image.digest for image in images) else []
 
 
 def links(digests: dict[str, str]) -> dict[str, str]:

@@ -258,10 +258,12 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.backend import Entry
         from snakemake_executor_plugin_fallow.containers import (
             conda_rules,
+            image_arguments,
             links,
             rule_images,
             uses_conda,
             uses_containers,
+            without_conda,
         )
         from snakemake_executor_plugin_fallow.keys import identity_of, stored_inputs
         from snakemake_executor_plugin_fallow.payload import Payload
@@ -277,7 +279,9 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         conda = conda_rules(members) if uses_conda(self.workflow) else []
         if conda and self._no_conda:
             raise UsageError(self._no_conda, remedy=_CONDA_REMEDY)
-        arguments = self._arguments(job, asked.cores)
+        arguments = [*self._arguments(job, asked.cores), *image_arguments(images)]
+        if not conda:
+            arguments = without_conda(arguments)
         identity = identity_of(members, arguments, self._about())
         spec = JobSpec(
             run=self.run,
