@@ -83,7 +83,7 @@ def test_jobs_for_gpus_are_another_order() -> None:
 def test_the_place_shows_each_factor() -> None:
     job = waits(1, "birch", "urgent", wait_s=3600)
     place = Order([job, waits(2)], "cpu", GAVE, RULES, NOW).place(job, 0, None)
-    assert (place.urgency, place.weight, place.balance, place.score) == (2, 4, 4, 32)
+    assert (place.urgency, place.weight, place.balance, place.score) == (2, 4, 8, 64)
     assert (place.group_place, place.groups, place.waiting) == (1, 2, 2)
 
 
