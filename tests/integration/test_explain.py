@@ -141,7 +141,11 @@ def test_a_running_job_says_where_since_when_and_why(jobs: dict[str, str], at: C
 def test_a_job_that_ended_is_explained_from_the_queue_and_from_its_history(
     jobs: dict[str, str], at: Callable[..., Any]
 ) -> None:
-    found = until(lambda: at("alice", explained, jobs["done"]), JobState.FINISHED)
+    found = until(
+        lambda: at("alice", explained, jobs["done"]),
+        # the queue says a moment later for how long it ran
+        lambda seen: seen.state is JobState.FINISHED and "unknown time" not in seen.summary,
+    )
     assert found.run is not None
     assert f"It ran at {found.run.centre} for " in found.summary
     assert "ended with exit code 0" in found.summary
