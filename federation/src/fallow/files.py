@@ -1,7 +1,8 @@
-"""Files for their owner only: written whole or not at all, refused when others could have read them."""
+"""Files for their owner only: written whole or not at all, refused when others could have read them; and checksums."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import stat
@@ -61,3 +62,12 @@ def read_private(path: Path) -> str | None:
             return stream.read(MAX_PRIVATE_BYTES).decode("utf-8")
         except ValueError as error:
             raise SettingsError(f"{path} is no text.", remedy="Remove it.") from error
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file of any size, in hexadecimal digits."""
+    total = hashlib.sha256()
+    with path.open("rb") as stream:
+        for block in iter(lambda: stream.read(1 << 20), b""):
+            total.update(block)
+    return total.hexdigest()

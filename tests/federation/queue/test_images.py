@@ -65,7 +65,7 @@ def test_a_digest_is_computed_once_for_an_unchanged_file(
 ) -> None:
     expected = "sha256:" + hashlib.sha256(b"image").hexdigest()
     assert Digests(tmp_path / "cache" / "digests").of(image) == expected
-    monkeypatch.setattr(images, "_digest", lambda path: pytest.fail("computed again"))
+    monkeypatch.setattr(images, "sha256_of", lambda path: pytest.fail("computed again"))
     assert Digests(tmp_path / "cache" / "digests").of(image) == expected
 
 

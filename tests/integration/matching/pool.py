@@ -20,6 +20,7 @@ from fallow_testbed.wait import wait_until
 PROVIDER = "alder"
 SLOTS = 6
 """Of one core each, at the provider."""
+WALLTIME_S = 60
 
 HISTORY = [
     # provider, consumer, core-seconds: cedar rides, giving a tenth of what it takes.
@@ -86,7 +87,7 @@ class Pool:
         self, person: str, run: str, count: int, *, work_type: str = "analysis", seconds: float = 2
     ) -> None:
         """Submit jobs of one person that want a slot of the provider."""
-        self.at(person, submitted, run, count, work_type, seconds, self.image)
+        self.at(person, submitted, run, count, work_type, seconds, PROVIDER, self.image)
 
     def jobs(self, runs: Sequence[str]) -> list[Job]:
         """The jobs of some runs."""
@@ -168,7 +169,7 @@ class Pool:
         return hub.start_matcher(self.hub)
 
 
-def submitted(run: str, count: int, work_type: str, seconds: float, image: str) -> None:
+def submitted(run: str, count: int, work_type: str, seconds: float, centre: str | None, image: str) -> None:
     """Submit jobs; called at the desk."""
     open_queue(connect()).submit(
         [
@@ -181,9 +182,9 @@ def submitted(run: str, count: int, work_type: str, seconds: float, image: str) 
                 directory=Path("/tmp"),
                 memory_mb=256,
                 disk_mb=32,
-                walltime_s=60,
+                walltime_s=WALLTIME_S,
                 work_type=work_type,
-                centre=PROVIDER,
+                centre=centre,
             )
             for number in range(count)
         ]

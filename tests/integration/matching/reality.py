@@ -6,14 +6,10 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import mean
 
-from tests.integration.matching.pool import HISTORY, PROVIDER, SLOTS, Pool
+from tests.integration.matching.pool import HISTORY, PROVIDER, SLOTS, WALLTIME_S, Pool, submitted
 
-from fallow.client import connect
-from fallow.queue.hub import open_queue
-from fallow.queue.spec import JobSpec
 from fallow.rules import CPU, default_text, parse_rules
 from fallow_matcher.simulation.books import Books
 from fallow_matcher.simulation.engine import simulate
@@ -27,7 +23,7 @@ CORES = {PROVIDER: SLOTS, OTHER: 1}
 """Slots of one core each that the pilots of the federation have."""
 WORK = [("mona", 4), ("bob", 12), ("mona", 10), ("alice", 8)]
 """Who submits how many jobs, one after the other."""
-SECONDS, WALLTIME_S = 18, 60
+SECONDS = 18
 RULES = parse_rules(default_text())
 
 
@@ -49,11 +45,11 @@ class Ran:
 
 def ran(pool: Pool) -> list[Ran]:
     """Run the work on all slots of the pool, and what became of it."""
-    pool.at("bob", submitted, "reality-warm", 1, 1, OTHER, pool.image)
+    pool.at("bob", submitted, "reality-warm", 1, "analysis", 1, OTHER, pool.image)
     pool.ended("reality-warm")
     runs = [f"reality-{number}" for number in range(len(WORK))]
     for run, (person, count) in zip(runs, WORK, strict=True):
-        pool.at(person, submitted, run, count, SECONDS, None, pool.image)
+        pool.at(person, submitted, run, count, "analysis", SECONDS, None, pool.image)
     wait_until(lambda: all(job.done for job in pool.jobs(runs)), "the jobs of the comparison", 240, pause_s=1)
     attributes = "Owner,QDate,JobCurrentStartDate,CompletionDate,LastRemoteHost"
     wanted = " || ".join(f'FallowRun == "{run}"' for run in runs)
@@ -125,25 +121,3 @@ def means(waits: Iterable[tuple[str, float]]) -> dict[str, float]:
 def by_wait(waits: Mapping[str, float]) -> list[str]:
     """Centres, the one that waits least first."""
     return sorted(waits, key=lambda centre: waits[centre])
-
-
-def submitted(run: str, count: int, seconds: float, centre: str | None, image: str) -> None:
-    """Submit jobs; called at the desk."""
-    open_queue(connect()).submit(
-        [
-            JobSpec(
-                run=run,
-                key=str(number),
-                name=f"{run}-{number}",
-                image=image,
-                argv=("sleep", str(seconds)),
-                directory=Path("/tmp"),
-                memory_mb=256,
-                disk_mb=32,
-                walltime_s=WALLTIME_S,
-                work_type="analysis",
-                centre=centre,
-            )
-            for number in range(count)
-        ]
-    )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from fallow.errors import NotAvailableError
+from fallow.files import sha256_of
 
 if TYPE_CHECKING:
     from fallow.messages import StorageAccess
@@ -35,7 +36,7 @@ def fetch(rows: Sequence[Mapping[str, Any]], into: Path) -> None:
         if ".." in name.split("/"):
             raise NotAvailableError(f"{row['url']} names no file.")
         path = into / name
-        if path.exists() and _digest(path) == row["sha256"]:
+        if path.exists() and sha256_of(path) == row["sha256"]:
             continue
         path.parent.mkdir(parents=True, exist_ok=True)
         content = get_object(access, key, ca_file=settings.ca_file)
@@ -51,11 +52,3 @@ def key_of(access: StorageAccess, url: str) -> str:
     parts = urlsplit(url)
     key = unquote(parts.path.lstrip("/"))
     return key if parts.netloc else access.prefix + key
-
-
-def _digest(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            total.update(block)
-    return total.hexdigest()

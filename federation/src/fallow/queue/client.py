@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, Protocol
 
 from fallow.errors import FallowError, NotAvailableError, RefusedError, UsageError
 from fallow.queue.description import description
+from fallow.queue.ids import any_of, chunks
 from fallow.queue.literals import equals, quoted
 from fallow.queue.records import PROJECTION, JobRecord, JobState, record
 from fallow.queue.session import LOCK, QueueToken, bindings, install_token
@@ -21,7 +22,6 @@ TokenProvider = Callable[[], QueueToken]
 """Gives a new token for the queue; called whenever the last one comes near its end."""
 
 _RENEW_BEFORE_S = 120.0
-_ID_CHUNK = 500
 _USABLE = (JobState.WAITING, JobState.RUNNING, JobState.FINISHED)
 _ENDED = "(JobStatus == 3 || JobStatus == 4 || JobStatus == 5)"
 _HALF = "JobStatus == 5 && HoldReasonCode == 16"
@@ -122,16 +122,14 @@ class Queue:
 
     def ads(self, ids: Sequence[str]) -> dict[str, Any]:
         """The whole ClassAds of these jobs, by id; absent are those that are not in the queue."""
-        found = [
-            ad for chunk in _chunks(ids) for ad in self._call("query the queue", "query", _any_of(chunk))
-        ]
+        found = [ad for chunk in chunks(ids) for ad in self._call("query the queue", "query", any_of(chunk))]
         return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in found}
 
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
         """What became of jobs that have left the queue, by key; absent are those that nobody remembers."""
         found: dict[str, JobRecord] = {}
-        for chunk in _chunks(ids):
-            ads = self._call("read the history", "history", _any_of(chunk), PROJECTION, match=len(chunk))
+        for chunk in chunks(ids):
+            ads = self._call("read the history", "history", any_of(chunk), PROJECTION, match=len(chunk))
             found.update((job.key, job) for job in map(record, ads))
         return found
 
@@ -139,7 +137,7 @@ class Queue:
         self, *, run: str | None = None, ids: Sequence[str] = (), reason: str = "Removed by owner"
     ) -> int:
         """Remove all jobs of `run`, or those with `ids`; returns how many were removed."""
-        constraints = [_any_of(chunk) for chunk in _chunks(ids)]
+        constraints = [any_of(chunk) for chunk in chunks(ids)]
         if run is not None:
             constraints.append(equals("FallowRun", run))
         removed = sum(self._remove(constraint, reason) for constraint in constraints)
@@ -152,14 +150,14 @@ class Queue:
 
     def take(self, ids: Sequence[str]) -> None:
         """Say that the results of these finished jobs have been taken: the queue may forget them."""
-        for chunk in _chunks(ids):
-            constraint = f"JobStatus == 4 && ({_any_of(chunk)})"
+        for chunk in chunks(ids):
+            constraint = f"JobStatus == 4 && ({any_of(chunk)})"
             self._call("release finished jobs", "edit", constraint, "FallowTaken", "true")
 
     def prioritise(self, ids: Sequence[str], priority: int) -> None:
         """Say which of this user's waiting jobs go first: those with the greater priority."""
-        for chunk in _chunks(ids):
-            self._call("set the jobs' priority", "edit", _any_of(chunk), "JobPrio", str(int(priority)))
+        for chunk in chunks(ids):
+            self._call("set the jobs' priority", "edit", any_of(chunk), "JobPrio", str(int(priority)))
 
     def fetch(self, job: str, *, into: Path) -> None:
         """Fetch `stdout` and `stderr` of a finished job into the directory `into`.
@@ -168,8 +166,8 @@ class Queue:
             NotAvailableError: The files are not there (the job never ran) or could not be sent.
         """
         place = quoted(str(into), what="The directory for a job's output")
-        self._call("fetch the job's output", "edit", _any_of([job]), "SUBMIT_Iwd", place)
-        self._call("fetch the job's output", "retrieve", _any_of([job]))
+        self._call("fetch the job's output", "edit", any_of([job]), "SUBMIT_Iwd", place)
+        self._call("fetch the job's output", "retrieve", any_of([job]))
 
     def _submit_new(self, specs: Sequence[JobSpec]) -> list[str]:
         shared, rows = description(specs)
@@ -216,7 +214,7 @@ class Queue:
                     job.id for key, job in there.items() if key in wanted and job.state is JobState.STAGING
                 ]
                 if ids:
-                    self._give_up(f"{_HALF} && ({_any_of(ids)})")
+                    self._give_up(f"{_HALF} && ({any_of(ids)})")
                 self._half[run] -= wanted
 
     def _call(self, what: str, method: str, *args: Any, **kwargs: Any) -> Any:
@@ -244,38 +242,3 @@ class Queue:
         if self._token is None or self._token.expires - self._clock() < _RENEW_BEFORE_S:
             self._token = self._new_token()
             install_token(self._federation.trust_domain, self._token.value)
-
-
-def _chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (ids[start : start + _ID_CHUNK] for start in range(0, len(ids), _ID_CHUNK))
-
-
-def _any_of(ids: Sequence[str]) -> str:
-    """A constraint for these job ids; the schedd looks at the processes of a cluster only where the cluster is right.
-
-    Raises:
-        UsageError: One of them is not a job id.
-    """
-    clusters: dict[int, list[int]] = {}
-    for job in ids:
-        cluster, _, process = job.partition(".")
-        if not (cluster.isascii() and cluster.isdigit() and process.isascii() and process.isdigit()):
-            raise UsageError(f"{job!r} is not a job id.", remedy="A job id looks like 12.0; see: fallow jobs")
-        clusters.setdefault(int(cluster), []).append(int(process))
-    return " || ".join(
-        f"(ClusterId == {cluster} && ({_one_of(processes)}))" for cluster, processes in clusters.items()
-    )
-
-
-def _one_of(processes: Iterable[int]) -> str:
-    """A condition on `ProcId`, short where processes follow one another."""
-    spans: list[list[int]] = []
-    for process in sorted(set(processes)):
-        if spans and process == spans[-1][1] + 1:
-            spans[-1][1] = process
-        else:
-            spans.append([process, process])
-    return " || ".join(
-        f"ProcId == {first}" if first == last else f"ProcId >= {first} && ProcId <= {last}"
-        for first, last in spans
-    )

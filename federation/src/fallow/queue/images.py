@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fallow.errors import NotAvailableError, UsageError
-from fallow.files import private_directory, write_private
+from fallow.files import private_directory, sha256_of, write_private
 
 if TYPE_CHECKING:
     from fallow.hub import HubClient
@@ -49,7 +48,7 @@ class Digests:
                 known = self._read()
                 if key not in known:
                     log.info("computing the digest of %s", path)
-                    known[key] = _digest(path)
+                    known[key] = f"sha256:{sha256_of(path)}"
                     self._write(known)
                 return known[key]
         except OSError as error:
@@ -108,11 +107,3 @@ def publish(hub: HubClient, path: Path, digest: str, *, ca_file: Path | None = N
             f"The hub's store did not take the image {path}: status {answer.status_code}.", retryable=True
         )
     return True
-
-
-def _digest(path: Path) -> str:
-    total = hashlib.sha256()
-    with path.open("rb") as stream:
-        for block in iter(lambda: stream.read(1 << 20), b""):
-            total.update(block)
-    return f"sha256:{total.hexdigest()}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from fallow.campaigns.messages import CampaignState, Plan, RowState
 from fallow.errors import NotAvailableError, UsageError
+from fallow.queue.ids import any_of, chunks
 from fallow.queue.spec import JobSpec
 from fallow_matcher.campaigns import state
 from fallow_matcher.campaigns.ending import Ending, Fault
@@ -35,7 +36,6 @@ log = logging.getLogger(__name__)
 
 BATCH = 200
 """Rows of one campaign that are submitted in one go: no cycle takes for ever."""
-_IDS_AT_ONCE = 200
 
 
 class Queue(Protocol):
@@ -235,8 +235,8 @@ class Conductor:
     def _past(self, jobs: list[str]) -> dict[str, Mapping[str, Any]]:
         return {
             job_of(ad): ad
-            for some in _chunks(jobs)
-            for ad in self._queue.history(_any_of(some), ATTRIBUTES, match=len(some))
+            for some in chunks(jobs)
+            for ad in self._queue.history(any_of(some), ATTRIBUTES, match=len(some))
         }
 
 
@@ -244,15 +244,3 @@ def _failed(plan: Plan, row: Any, fault: Fault, why: str, now: float) -> dict[st
     end = Ending(fault, why[:120], why)
     change = after(plan, row, end, centre="", pilot="", ended=now, wall_s=None)
     return {**change, "state": RowState.FAILED.value}
-
-
-def _chunks(jobs: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (jobs[first : first + _IDS_AT_ONCE] for first in range(0, len(jobs), _IDS_AT_ONCE))
-
-
-def _any_of(jobs: Iterable[str]) -> str:
-    clauses = []
-    for job in jobs:
-        cluster, _, process = job.partition(".")
-        clauses.append(f"(ClusterId == {int(cluster)} && ProcId == {int(process)})")
-    return " || ".join(clauses) or "false"

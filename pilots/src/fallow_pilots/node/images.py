@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Callable, NoReturn
 
 from fallow.errors import NotAvailableError, RefusedError
+from fallow.files import sha256_of
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,7 @@ class ImageStore:
     def _sound(self, path: Path, digest: str) -> bool:
         if not path.exists():
             return False
-        if _hash(path) == digest:
+        if sha256_of(path) == digest:
             return True
         log.error("%s does not have its digest and is fetched again", path)
         path.unlink()
@@ -156,14 +157,6 @@ def fingerprint(path: Path) -> str:
     """
     status = path.stat()
     return f"{status.st_ino} {status.st_size} {int(status.st_mtime)}"
-
-
-def _hash(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _copy(source: Source, digest: str, write: Callable[[bytes], object]) -> None:

@@ -1,0 +1,45 @@
+"""Job ids in queries of the queue: `cluster.process`, some hundreds at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from fallow.errors import UsageError
+
+_AT_ONCE = 500
+
+
+def chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    """Job ids in parts that one query can name."""
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+
+
+def any_of(ids: Sequence[str]) -> str:
+    """A constraint for these job ids; the schedd looks at the processes of a cluster only where the cluster is right.
+
+    Raises:
+        UsageError: One of them is not a job id.
+    """
+    clusters: dict[int, list[int]] = {}
+    for job in ids:
+        cluster, _, process = job.partition(".")
+        if not (cluster.isascii() and cluster.isdigit() and process.isascii() and process.isdigit()):
+            raise UsageError(f"{job!r} is not a job id.", remedy="A job id looks like 12.0; see: fallow jobs")
+        clusters.setdefault(int(cluster), []).append(int(process))
+    return " || ".join(
+        f"(ClusterId == {cluster} && ({_one_of(processes)}))" for cluster, processes in clusters.items()
+    )
+
+
+def _one_of(processes: Iterable[int]) -> str:
+    """A condition on `ProcId`, short where processes follow one another."""
+    spans: list[list[int]] = []
+    for process in sorted(set(processes)):
+        if spans and process == spans[-1][1] + 1:
+            spans[-1][1] = process
+        else:
+            spans.append([process, process])
+    return " || ".join(
+        f"ProcId == {first}" if first == last else f"ProcId >= {first} && ProcId <= {last}"
+        for first, last in spans
+    )
