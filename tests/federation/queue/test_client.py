@@ -5,11 +5,13 @@ from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
+import jwt
 import pytest
 
 from fallow.errors import NotAvailableError, RefusedError, UsageError
 from fallow.queue import JobState, Queue, QueueToken, client
 
+ALICES = jwt.encode({"sub": "alder.alice@fallow.test"}, "k" * 32)
 FEDERATION = SimpleNamespace(trust_domain="fallow.test", collector="hub:9618", schedd="hub")
 
 
@@ -58,6 +60,11 @@ class Schedd:
         self.constraints.append(constraint)
         return [dict(ad) for ad in self.ads.values() if f'"{ad["FallowRun"]}"' in constraint]
 
+    def history(self, constraint: str, projection: Sequence[str], match: int) -> list[dict[str, Any]]:
+        self._called("history")
+        self.constraints.append(constraint)
+        return []
+
     def act(self, action: str, constraint: str, reason: tuple[str, int]) -> dict[str, int]:
         self._called("act")
         gone = [
@@ -88,7 +95,7 @@ def schedd(monkeypatch: pytest.MonkeyPatch) -> Schedd:
 
 
 def a_queue() -> Queue:
-    return Queue(FEDERATION, lambda: QueueToken("t", 1e12), clock=lambda: 0.0)
+    return Queue(FEDERATION, lambda: QueueToken(ALICES, 1e12), clock=lambda: 0.0)
 
 
 def test_a_batch_is_one_transaction(schedd: Schedd, spec: Any) -> None:
@@ -149,6 +156,11 @@ def test_what_has_ended_is_asked_for_without_what_still_waits(schedd: Schedd, sp
     assert schedd.constraints == [
         'FallowRun =?= "r1" && (JobStatus == 3 || JobStatus == 4 || JobStatus == 5)'
     ]
+
+
+def test_of_what_has_left_the_queue_only_the_users_own_is_asked_for(schedd: Schedd) -> None:
+    a_queue().history(["1.0"])
+    assert schedd.constraints == ['Owner =?= "alder.alice" && ((ClusterId == 1 && (ProcId == 0)))']
 
 
 def test_many_ids_make_a_short_constraint(schedd: Schedd) -> None:

@@ -118,9 +118,9 @@ def test_a_centres_own_job_takes_the_next_of_its_slots_that_frees_up(race: list[
 
 
 def test_the_simulator_foretells_the_order_of_the_centres_and_their_waits(pool: Pool) -> None:
-    jobs = reality.ran(pool)
-    was, foretold = reality.seen(jobs), reality.foretold(jobs)
-    print(f"waits on the pool {was}, foretold {foretold}, pause {reality.pause_s(jobs)} s")
+    jobs, free = reality.ran(pool)
+    was, foretold = reality.seen(jobs), reality.foretold(jobs, free)
+    print(f"waits on the pool {was}, foretold {foretold}, pause {reality.pause_s(jobs, free)} s")
 
     assert reality.by_wait(foretold) == reality.by_wait(was)
     for name, waited in was.items():

@@ -119,12 +119,12 @@ class Seen:
     Args:
         cases: The workflows, after their end.
         followed: `fallow logs --follow` of the job that talks.
-        stranger: The same, asked by somebody else.
+        strangers: `fallow logs` by somebody else: while the job runs, and when it has left the queue.
     """
 
     cases: dict[str, Case]
     followed: CompletedProcess[str]
-    stranger: CompletedProcess[str]
+    strangers: list[CompletedProcess[str]]
 
 
 @pytest.fixture(scope="module")
@@ -139,10 +139,14 @@ def seen(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Seen:
         cases[name] = Case(workflow, workflow.start())
     talking = cases["talking"]
 
-    def watch() -> tuple[CompletedProcess[str], CompletedProcess[str]]:
+    def watch() -> tuple[CompletedProcess[str], list[CompletedProcess[str]]]:
         talking.wait_running()
         [job] = [row["id"] for row in talking.jobs()]
-        return talking.fallow("logs", job, "--follow"), talking.fallow("logs", job, person="bob")
+        strangers = [talking.fallow("logs", job, person="bob")]
+        followed = talking.fallow("logs", job, "--follow")
+        talking.process.wait(timeout=600)
+        strangers.append(talking.fallow("logs", job, person="bob"))
+        return followed, strangers
 
     def signalled(name: str, *signals: str) -> None:
         cases[name].wait_running()
@@ -174,8 +178,9 @@ def test_a_running_job_is_followed_to_its_end(seen: Seen) -> None:
 
 
 def test_nobody_sees_what_another_persons_job_writes(seen: Seen) -> None:
-    assert seen.stranger.returncode != 0
-    assert "You have no job" in seen.stranger.stderr
+    for stranger in seen.strangers:
+        assert stranger.returncode != 0
+        assert "You have no job" in stranger.stderr
 
 
 def test_a_job_that_takes_too_much_memory_is_named_so_and_its_last_words_are_shown(seen: Seen) -> None:

@@ -126,10 +126,11 @@ class Queue:
         return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in found}
 
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
-        """What became of jobs that have left the queue, by key; absent are those that nobody remembers."""
+        """What became of this user's jobs that have left the queue, by key; absent are those that nobody remembers."""
         found: dict[str, JobRecord] = {}
         for chunk in chunks(ids):
-            ads = self._call("read the history", "history", any_of(chunk), PROJECTION, match=len(chunk))
+            mine = f"{equals('Owner', self._owner())} && ({any_of(chunk)})"
+            ads = self._call("read the history", "history", mine, PROJECTION, match=len(chunk))
             found.update((job.key, job) for job in map(record, ads))
         return found
 
@@ -222,7 +223,7 @@ class Queue:
         with LOCK:
             htcondor = bindings()
             try:
-                self._renew()
+                self._renewed()
                 if self._schedd is None:
                     collector = htcondor.Collector(self._federation.collector)
                     place = collector.locate(htcondor.DaemonType.Schedd, self._federation.schedd)
@@ -238,7 +239,12 @@ class Queue:
                     ) from error
                 raise NotAvailableError(f"Could not {what}: {message}", retryable=True) from error
 
-    def _renew(self) -> None:
+    def _owner(self) -> str:
+        with LOCK:
+            return self._renewed().owner
+
+    def _renewed(self) -> QueueToken:
         if self._token is None or self._token.expires - self._clock() < _RENEW_BEFORE_S:
             self._token = self._new_token()
             install_token(self._federation.trust_domain, self._token.value)
+        return self._token

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fallow.errors import NotAvailableError
+from fallow.login.peek import peek
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -38,6 +39,11 @@ class QueueToken(NamedTuple):
     value: str
     expires: float
     """Unix time."""
+
+    @property
+    def owner(self) -> str:
+        """Whose jobs the queue takes the bearer's for, e.g. `alder.alice`: the token's subject before the `@`."""
+        return str(peek(self.value)[1]["sub"]).partition("@")[0]
 
     def __repr__(self) -> str:
         return f"QueueToken(expires={self.expires})"
