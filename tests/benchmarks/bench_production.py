@@ -68,7 +68,7 @@ def main() -> int:
     """Measure and show; 1 where a row is missing or was done twice."""
     rows = int(sys.argv[1]) if sys.argv[1:] else ROWS
     with tempfile.TemporaryDirectory() as scratch:
-        bed = Testbed(Path(scratch) / "production")
+        bed = Testbed(Path(scratch) / "bed")
         bed.up(DEFAULT, testbed_layers(), Progress())
         try:
             found = measure(bed, rows, Path(scratch))
