@@ -112,26 +112,14 @@ class Pool:
         ]
 
     def ended(self, *runs: str, deadline_s: float = 150) -> list[Job]:
-        """The jobs of some runs once all have ended, by their match; removed from the queue."""
+        """The jobs of some runs once all have ended, by their match."""
         found: list[Job] = []
 
         def all_done() -> bool:
             found[:] = self.jobs(runs)
             return bool(found) and all(job.done for job in found)
 
-        try:
-            wait_until(all_done, f"the jobs of {', '.join(runs)}", deadline_s, pause_s=0.5)
-        finally:
-            for run in runs:
-                self.operator(
-                    "condor_rm",
-                    "-name",
-                    hub.QUEUE,
-                    "-forcex",
-                    "-constraint",
-                    f'FallowRun == "{run}"',
-                    check=False,
-                )
+        wait_until(all_done, f"the jobs of {', '.join(runs)}", deadline_s, pause_s=0.5)
         return sorted(found, key=lambda job: (job.matched or 0, job.started or 0))
 
     def decision(self) -> Mapping[str, Any]:
@@ -189,3 +177,8 @@ def submitted(run: str, count: int, work_type: str, seconds: float, centre: str 
             for number in range(count)
         ]
     )
+
+
+def cancelled(run: str) -> None:
+    """Remove the jobs of a run; called at the desk."""
+    open_queue(connect()).remove(run=run)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from tests.integration.matching.pool import HISTORY, PROVIDER, SLOTS, WALLTIME_S, Pool, submitted
+from tests.integration.matching.pool import HISTORY, PROVIDER, SLOTS, WALLTIME_S, Pool, cancelled, submitted
 
 from fallow.rules import CPU, default_text, parse_rules
 from fallow_matcher.simulation.books import Books
@@ -62,7 +62,7 @@ def ran(pool: Pool) -> tuple[list[Ran], float]:
         pool.at(person, submitted, run, count, "analysis", SECONDS, None, pool.image)
     centres = {(CENTRES[person], "analysis") for person, _ in WORK}
     wait_until(lambda: centres <= pool.places().keys(), "the matcher's look at all of the work", 60)
-    pool.operator("condor_rm", "-name", hub.QUEUE, "-constraint", f'FallowRun == "{HOLD}"')
+    pool.at("alice", cancelled, HOLD)
     free = time.time()
     wait_until(lambda: all(job.done for job in pool.jobs(runs)), "the jobs of the comparison", 240, pause_s=1)
     attributes = "Owner,QDate,JobCurrentStartDate,CompletionDate,LastRemoteHost"

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Callable
 
-from fallow.errors import NotAvailableError, UsageError
+from fallow.errors import NotAvailableError, RefusedError, UsageError
 from fallow.files import private_directory, sha256_of, write_private
 
 if TYPE_CHECKING:
     from fallow.hub import HubClient
+    from fallow.images.messages import Statement
 
 log = logging.getLogger(__name__)
 
 _CONNECT_S = 10.0
 _READ_S = 600.0
 _REMEMBERED = 1000
+_BLOCK_BYTES = 1 << 20
 
 
 class Digests:
@@ -74,27 +77,51 @@ def cache_file(environ: Mapping[str, str] | None = None) -> Path:
     return Path(environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fallow" / "digests.json"
 
 
-def publish(hub: HubClient, path: Path, digest: str, *, ca_file: Path | None = None) -> bool:
+def publish(
+    hub: HubClient,
+    path: Path,
+    digest: str,
+    *,
+    ca_file: Path | None = None,
+    statement: Statement | None = None,
+    watch: Callable[[int], None] = lambda _: None,
+) -> bool:
     """Send the image at `path` to the hub unless it is there already; returns whether it was sent.
+
+    Args:
+        hub: The hub.
+        path: The image.
+        digest: Its digest.
+        ca_file: Certificate authorities of the hub's store, where no public one signed its certificate.
+        statement: What to say of the image; without it, only where it comes from, and only if it was sent.
+        watch: Is told how many more bytes have been sent.
 
     Raises:
         NotAvailableError: The hub or its store is out of reach, or did not take the image.
-        RefusedError: This user may not store images.
+        RefusedError: This user may not store images, or the file has changed since its digest was computed.
     """
-    import requests
+    from fallow.images.client import ImageClient
+    from fallow.images.messages import Statement
 
     upload = hub.image_upload(digest)
-    if upload is None:
-        return False
+    sent = upload is not None and _send(upload.url, path, digest, ca_file, watch)
+    if sent or statement is not None:
+        ImageClient(hub).state(digest, statement or Statement(source=f"file {path.name}"))
+    return sent
+
+
+def _send(url: str, path: Path, digest: str, ca_file: Path | None, watch: Callable[[int], None]) -> bool:
+    import requests
+
     log.info("sending the image %s (%d MB) to the hub", path, path.stat().st_size // 1_000_000)
+    checksum = base64.b64encode(bytes.fromhex(digest.removeprefix("sha256:"))).decode("ascii")
+    # signed into the URL: nobody replaces what another has stored, and the store takes nothing of another digest
+    headers = {"If-None-Match": "*", "x-amz-checksum-sha256": checksum}
     try:
         with path.open("rb") as stream:
             verify = str(ca_file) if ca_file else True
-            # signed into the URL: nobody replaces an image that another has stored in the meantime
-            headers = {"If-None-Match": "*"}
-            answer = requests.put(
-                upload.url, data=stream, headers=headers, timeout=(_CONNECT_S, _READ_S), verify=verify
-            )
+            body = _Watched(stream, path.stat().st_size, watch)
+            answer = requests.put(url, data=body, headers=headers, timeout=(_CONNECT_S, _READ_S), verify=verify)
     except requests.RequestException as error:
         # the presigned URL is a secret, and the exception's text shows it
         raise NotAvailableError(
@@ -102,8 +129,34 @@ def publish(hub: HubClient, path: Path, digest: str, *, ca_file: Path | None = N
         ) from None
     if answer.status_code == requests.codes.precondition_failed:
         return False
+    if answer.status_code == requests.codes.bad_request and "BadDigest" in answer.text[:2000]:
+        raise RefusedError(
+            f"The hub's store did not take the image {path}: what came does not have the digest {digest}.",
+            remedy="Do not change the file while it is sent; then try again.",
+            retryable=True,
+        )
     if not answer.ok:
         raise NotAvailableError(
             f"The hub's store did not take the image {path}: status {answer.status_code}.", retryable=True
         )
     return True
+
+
+class _Watched:
+    """A file that tells how much of it has been read; `requests` wants no more of it than this."""
+
+    def __init__(self, stream: IO[bytes], size_bytes: int, watch: Callable[[int], None]) -> None:
+        self._stream = stream
+        self._size_bytes = size_bytes
+        self._watch = watch
+
+    def __len__(self) -> int:
+        return self._size_bytes
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.read(_BLOCK_BYTES), b"")
+
+    def read(self, size: int = -1) -> bytes:
+        block = self._stream.read(min(size, _BLOCK_BYTES) if size >= 0 else _BLOCK_BYTES)
+        self._watch(len(block))
+        return block

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import Body, Depends, FastAPI, Form, Path, Request, Response
+from fastapi import Body, Depends, FastAPI, Form, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
@@ -13,10 +13,7 @@ from fallow.messages import (
     ACCESS_TOKEN_TYPE,
     JWT_TOKEN_TYPE,
     TOKEN_EXCHANGE_GRANT,
-    Digest,
     Federation,
-    ImageUpload,
-    ImageUrl,
     Issuer,
     StorageAccess,
     TokenResponse,
@@ -26,7 +23,6 @@ from fallow_matcher.gateway.access import (
     Access,
     Anybody,
     Caller,
-    Member,
     User,
     UserWho,
 )
@@ -36,11 +32,7 @@ from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.gateway.s3 import SHORTEST_S
 
 _ANYBODY = Depends(Access(Anybody()))
-_MEMBER = Depends(Access(Member()))
 _SUBMITTER = Access(UserWho("submit"))
-
-
-OneDigest = Annotated[Digest, Path()]
 
 
 class Health(Message):
@@ -132,23 +124,6 @@ def storage(
     return access
 
 
-def get_image(hub: Hub, digest: OneDigest) -> ImageUrl:
-    """Where to read an image."""
-    size = hub.store.image_bytes(digest)
-    if size is None:
-        raise GatewayError(404, "not_found", f"There is no image {digest}.")
-    return ImageUrl(url=hub.store.image_url(digest, "get_object", hub.settings.lives.url_s), bytes=size)
-
-
-def put_image(hub: Hub, digest: OneDigest, caller: Annotated[User, Depends(_SUBMITTER)]) -> ImageUpload:
-    """Where to write an image; once."""
-    if hub.store.image_bytes(digest) is not None:
-        raise GatewayError(409, "exists", f"The image {digest} is there already.")
-    url = hub.store.image_url(digest, "put_object", hub.settings.lives.url_s)
-    hub.audit.write("image_upload", **_who(caller), digest=digest)
-    return ImageUpload(url=url)
-
-
 def _who(caller: Caller) -> dict[str, object]:
     return {"iss": caller.iss, "sub": caller.sub, "jti": caller.jti, "centre": caller.centre}
 
@@ -160,5 +135,3 @@ def install(app: FastAPI) -> None:
     app.get("/v1/federation", dependencies=[_ANYBODY])(federation)
     app.post("/v1/token", dependencies=[_ANYBODY])(token)
     app.post("/v1/storage")(storage)
-    app.get("/v1/images/{digest}", dependencies=[_MEMBER])(get_image)
-    app.put("/v1/images/{digest}")(put_image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import re
@@ -47,6 +48,11 @@ def user_bucket(bucket: str, user: str) -> str:
     return "-".join(
         part for part in (bucket, readable, hashlib.sha256(user.encode()).hexdigest()[:16]) if part
     )
+
+
+def checksum(digest: str) -> str:
+    """A digest as S3 writes checksums: Base64."""
+    return base64.b64encode(bytes.fromhex(digest.removeprefix("sha256:"))).decode("ascii")
 
 
 def image_key(digest: str) -> str:
@@ -183,15 +189,40 @@ class Store:
 
         return self._call(head)
 
+    def image_is_sound(self, digest: str) -> bool:
+        """Whether the bytes of an image have its digest: the store says so, or they are read again."""
+        place = {"Bucket": self._settings.bucket, "Key": image_key(digest)}
+
+        def look() -> bool:
+            found = self._client("s3").head_object(**place, ChecksumMode="ENABLED")
+            if "ChecksumSHA256" in found:
+                return bool(found["ChecksumSHA256"] == checksum(digest))
+            seen = hashlib.sha256()
+            for chunk in self._client("s3").get_object(**place)["Body"].iter_chunks(1 << 20):
+                seen.update(chunk)
+            return f"sha256:{seen.hexdigest()}" == digest
+
+        return self._call(look)
+
+    def remove_image(self, digest: str) -> None:
+        """Delete an image; nothing happens where there is none."""
+        self._call(
+            lambda: self._client("s3").delete_object(Bucket=self._settings.bucket, Key=image_key(digest))
+        )
+
     def image_url(self, digest: str, operation: str, life_s: int) -> str:
-        """A presigned URL. One to write is good with the header `If-None-Match: *` only, so it never replaces anything.
+        """A presigned URL.
+
+        One to write is good with the header `If-None-Match: *` only, so it never replaces anything, and with the digest as
+        `x-amz-checksum-sha256`, which the store holds against what comes: nothing else can be put under the digest's name.
 
         Args:
             digest: The image's digest.
             operation: `get_object` or `put_object`.
             life_s: Seconds that the URL is good for.
         """
-        once = {"IfNoneMatch": "*"} if operation == "put_object" else {}
+        writes = operation == "put_object"
+        once = {"IfNoneMatch": "*", "ChecksumSHA256": checksum(digest)} if writes else {}
         url: str = self._client("s3").generate_presigned_url(
             operation,
             Params={"Bucket": self._settings.bucket, "Key": image_key(digest), **once},

@@ -22,6 +22,7 @@ from fallow_matcher.gateway.limits import Limits
 from fallow_matcher.gateway.s3 import Store
 from fallow_matcher.htcondor import keys, revocation
 from fallow_matcher.htcondor.idtokens import Mint
+from fallow_matcher.images.wanted import ATTRIBUTES, MOST_JOBS, WAITING, Needs
 from fallow_matcher.pool import Pool
 from fallow_matcher.settings import HubSettings
 
@@ -40,6 +41,7 @@ class Services:
     database: Engine
     pool: Pool
     fence: Fence
+    needs: Needs
 
     def close(self) -> None:
         """Close what is open."""
@@ -91,6 +93,7 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
     database = open_database(settings.database_url)
     with contextlib.suppress(HistoryError):  # every call about the rules will say so
         rules.settle(database, settings.centre_names, datetime.now(UTC))
+    pool = Pool(settings)
     return Services(
         settings=settings,
         callers=Callers(settings, validate or Validator(settings.trusted).validate, mint, revocations.now),
@@ -100,6 +103,7 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
         store=Store(settings.storage),
         audit=Audit(audit_file(settings.state_dir)),
         database=database,
-        pool=Pool(settings),
+        pool=pool,
         fence=Fence(),
+        needs=Needs(lambda: pool.jobs(WAITING, ATTRIBUTES, MOST_JOBS)),
     )

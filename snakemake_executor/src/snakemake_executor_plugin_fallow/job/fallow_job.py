@@ -277,7 +277,7 @@ def run_snakemake(
     arguments: "list[str]", notes: Any = None, inputs: "dict[str, list[str]] | None" = None
 ) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
-    from snakemake import cli
+    cli = importlib.import_module("fallow_lean").load()
     from snakemake.executors.local import Executor as Local
     from snakemake.jobs import Job
     from snakemake.rules import Rule
