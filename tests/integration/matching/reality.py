@@ -25,7 +25,7 @@ CORES = {PROVIDER: SLOTS, OTHER: 1}
 WORK = [("mona", 4), ("bob", 12), ("mona", 10), ("alice", 8)]
 """Who submits how many jobs, one after the other."""
 CENTRES = {"mona": "cedar", "bob": "birch", "alice": "alder"}
-SECONDS = 18
+SECONDS = 12
 HOLD, HOLD_S = "reality-hold", 50
 """Jobs on all slots until the work is there; they are removed, and end of themselves if the test does not get to it."""
 RULES = parse_rules(default_text())
