@@ -31,7 +31,7 @@ def test_an_image_that_the_hub_has_is_named_by_its_digest_and_found_where_snakem
     tmp_path: Path,
 ) -> None:
     made = rule_image("map", DIGEST, tmp_path)
-    assert made.digest == DIGEST
+    assert made.named == DIGEST
     assert made.link == f".snakemake/singularity/{hashlib.md5(DIGEST.encode()).hexdigest()}.simg"
     assert image_arguments([made]) == ["--apptainer-prefix", ".snakemake/singularity"]
     (tmp_path / "x.sif").touch()

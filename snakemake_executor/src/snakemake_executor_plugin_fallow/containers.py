@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,9 +10,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from fallow.errors import UsageError
+from fallow.images.names import is_digest, is_tag
 from fallow.queue.spec import image_path
 
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _METHOD = "--deployment-method"
 _PULLED = ".snakemake/singularity"
 """Where Snakemake keeps images that it has pulled, below the working directory."""
@@ -27,8 +26,8 @@ class RuleImage:
     link: str
     """Where the job's Snakemake looks for it, relative to the working directory."""
     file: Path
-    digest: str = ""
-    """Set where the hub has it already; there is no file then."""
+    named: str = ""
+    """The digest or tag of one that the hub has; there is no file then."""
 
 
 def uses_containers(workflow: Any) -> bool:
@@ -81,9 +80,9 @@ def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
     """The image that `url` means for `rule`.
 
     Raises:
-        UsageError: It is neither a digest nor a local SIF file below the working directory, named relatively.
+        UsageError: It is neither a digest nor a tag nor a local SIF file below the working directory, named relatively.
     """
-    if _DIGEST.fullmatch(url):
+    if is_digest(url) or is_tag(url):
         # what is there under the name that Snakemake gives to a pulled image is not pulled again
         name = hashlib.md5(url.encode(), usedforsecurity=False).hexdigest()
         return RuleImage(rule, f"{_PULLED}/{name}.simg", Path(), url)
@@ -91,8 +90,8 @@ def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
     if scheme:
         raise UsageError(
             f"Rule {rule}: the container {url} is not a local file, and jobs cannot pull images.",
-            remedy=f"Pull it once (apptainer pull images/name.sif {url}) and name that file, or the digest sha256:… of "
-            "an image that the hub has.",
+            remedy=f"Pull it once (apptainer pull images/name.sif {url}) and name that file, or the digest sha256:… "
+            "or a tag fallow://… of an image that the hub has.",
         )
     path = PurePosixPath(url)
     if path.is_absolute() or ".." in path.parts:
@@ -108,7 +107,7 @@ def rule_image(rule: str, url: str, workdir: Path) -> RuleImage:
 
 def image_arguments(images: Iterable[RuleImage]) -> list[str]:
     """What the job's Snakemake must be told to find them: else it looks where the node keeps Apptainer's cache."""
-    return ["--apptainer-prefix", _PULLED] if any(image.digest for image in images) else []
+    return ["--apptainer-prefix", _PULLED] if any(image.named for image in images) else []
 
 
 def links(digests: dict[str, str]) -> dict[str, str]:

@@ -275,7 +275,12 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         asked = request(job.name, job.threads, job.resources, self._federated.defaults)
         members = list(job.jobs) if job.is_group() else [job]
         images = rule_images(members, Path.cwd()) if uses_containers(self.workflow) else []
-        digests = {image.link: image.digest or self._federated.publish(image.file) for image in images}
+        digests = {
+            image.link: self._federated.resolve(image.named)
+            if image.named
+            else self._federated.publish(image.file)
+            for image in images
+        }
         conda = conda_rules(members) if uses_conda(self.workflow) else []
         if conda and self._no_conda:
             raise UsageError(self._no_conda, remedy=_CONDA_REMEDY)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import re
 import threading
 import time
 from collections.abc import Mapping
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fallow.errors import FallowError, UsageError
+from fallow.images.client import ImageClient
+from fallow.images.names import is_digest, is_tag
 from fallow.queue.images import Digests, cache_file, publish
 from fallow.storage.aws import process_document
 from fallow.storage.transfer import put_object, remove_object
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 REACHES = ("workflow", "all")
 RENEWALS = ".fallow/access"
 """Folder below the workflow's prefix where later credentials are put for jobs that run."""
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _RENEW_AFTER = 0.5
 """The part of their life after which credentials are no longer given to new jobs."""
 
@@ -52,6 +52,7 @@ class Federated:
     _put: bool = False
     _digests: Digests = field(default_factory=lambda: Digests(cache_file()))
     _published: set[str] = field(default_factory=set)
+    _resolved: dict[str, str] = field(default_factory=dict)
     _given: tuple[float, Access] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -92,6 +93,13 @@ class Federated:
                 publish(self.hub, file, digest, ca_file=self.settings.ca_file)
                 self._published.add(digest)
         return digest
+
+    def resolve(self, image: str) -> str:
+        """The digest of an image that is named by it or by a tag; what a tag means is asked once in a run."""
+        with self._lock:
+            if image not in self._resolved:
+                self._resolved[image] = ImageClient(self.hub).resolve(image)
+            return self._resolved[image]
 
     def access(self) -> Access | None:
         """Storage access for jobs that are submitted now, without keys where they bring their own.
@@ -152,9 +160,11 @@ class Federated:
         if not image:
             raise UsageError(
                 "No image is named for jobs to run in.",
-                remedy="Give --fallow-image (or SNAKEMAKE_FALLOW_IMAGE): a SIF file or the digest of one.",
+                remedy="Give --fallow-image (or SNAKEMAKE_FALLOW_IMAGE): a SIF file, or the digest or tag of an image.",
             )
-        return image if _DIGEST.fullmatch(image) else self.publish(Path(image).expanduser())
+        if is_digest(image) or is_tag(image):
+            return self.resolve(image)
+        return self.publish(Path(image).expanduser())
 
 
 def _check_prefix(prefix: str | None, ours: str) -> None:

@@ -14,7 +14,7 @@ class ExecutorSettings(ExecutorSettingsBase):  # type: ignore[misc]
         default=None,
         metadata={
             "help": "Image that jobs run in, with Snakemake and the storage plugin: a local SIF file, or the digest "
-            "(sha256:…) of one that the hub has.",
+            "(sha256:…) or a tag (fallow://OWNER/NAME:TAG) of one that the hub has.",
             "env_var": True,
         },
     )

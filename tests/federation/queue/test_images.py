@@ -1,18 +1,23 @@
+import base64
 import hashlib
 import http.server
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import pytest
 
 from fallow.client import ClientSettings
-from fallow.errors import NotAvailableError, UsageError
+from fallow.errors import NotAvailableError, RefusedError, UsageError
 from fallow.hub import HubClient
 from fallow.messages import ImageUpload
+from fallow.offers import Message
 from fallow.queue import images
 from fallow.queue.images import Digests, publish
+
+M = TypeVar("M", bound=Message)
+DIGEST = "sha256:" + "c" * 64
 
 
 class Hub(HubClient):
@@ -23,6 +28,11 @@ class Hub(HubClient):
             ClientSettings(hub="https://hub.example.org"), token=lambda: pytest.fail("no token is needed")
         )
         self.url = url
+        self.told: list[tuple[str, str]] = []
+
+    def ask(self, model: type[M], method: str, path: str, document: str | None = None) -> M:
+        self.told.append((f"{method} {path}", document or ""))
+        return model.model_validate({"digest": DIGEST, "bytes": 5, "published": []})
 
     def image_upload(self, digest: str) -> ImageUpload | None:
         return ImageUpload(url=self.url) if self.url else None
@@ -30,13 +40,17 @@ class Hub(HubClient):
 
 class Store(http.server.BaseHTTPRequestHandler):
     status = 200
+    answer = b""
     received: ClassVar[list[bytes]] = []
+    headers_seen: ClassVar[dict[str, str]] = {}
 
     def do_PUT(self) -> None:
         self.received.append(self.rfile.read(int(self.headers["Content-Length"])))
         self.send_response(self.status)
-        self.send_header("Content-Length", "0")
+        self.headers_seen.update(self.headers.items())
+        self.send_header("Content-Length", str(len(self.answer)))
         self.end_headers()
+        self.wfile.write(self.answer)
 
     def log_message(self, *args: Any) -> None:
         pass
@@ -44,7 +58,7 @@ class Store(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def store() -> Iterator[tuple[type[Store], str]]:
-    handler = type("Fresh", (Store,), {"received": []})
+    handler = type("Fresh", (Store,), {"received": [], "headers_seen": {}})
     with http.server.HTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
@@ -89,13 +103,33 @@ def test_a_missing_image_is_named(tmp_path: Path) -> None:
 
 def test_an_image_goes_to_the_hubs_store(store: Any, image: Path) -> None:
     handler, url = store
-    assert publish(Hub(url), image, "sha256:x")
+    hub = Hub(url)
+    sent: list[int] = []
+    assert publish(hub, image, DIGEST, watch=sent.append)
     assert handler.received == [b"image"]
+    assert sum(sent) == len(b"image")
+    assert hub.told == [(f"POST /v1/images/{DIGEST}", '{"labels":{},"source":"file worker.sif"}')]
+
+
+def test_the_store_is_told_which_bytes_to_take(store: Any, image: Path) -> None:
+    handler, url = store
+    publish(Hub(url), image, DIGEST)
+    assert handler.headers_seen["x-amz-checksum-sha256"] == base64.b64encode(b"\xcc" * 32).decode()
+    assert handler.headers_seen["If-None-Match"] == "*"
+
+
+def test_other_bytes_than_those_of_the_digest_are_told(store: Any, image: Path) -> None:
+    handler, url = store
+    handler.status, handler.answer = 400, b"<Error><Code>BadDigest</Code></Error>"
+    hub = Hub(url)
+    with pytest.raises(RefusedError, match="does not have the digest"):
+        publish(hub, image, DIGEST)
+    assert hub.told == []
 
 
 def test_an_image_that_the_hub_has_is_not_sent(store: Any, image: Path) -> None:
     handler, _ = store
-    assert not publish(Hub(None), image, "sha256:x")
+    assert not publish(Hub(None), image, DIGEST)
     assert handler.received == []
 
 
@@ -103,13 +137,13 @@ def test_a_store_that_refuses_is_told_without_the_presigned_address(store: Any, 
     handler, url = store
     handler.status = 507
     with pytest.raises(NotAvailableError, match="status 507") as caught:
-        publish(Hub(url), image, "sha256:x")
+        publish(Hub(url), image, DIGEST)
     assert "secret" not in str(caught.value)
 
 
 def test_a_store_that_is_away_is_told_without_the_presigned_address(image: Path) -> None:
     hub = Hub("http://127.0.0.1:1/x?signature=secret")
     with pytest.raises(NotAvailableError, match="could not be sent") as caught:
-        publish(hub, image, "sha256:x")
+        publish(hub, image, DIGEST)
     assert "secret" not in str(caught.value)
     assert caught.value.__suppress_context__

@@ -266,9 +266,12 @@ def report(name: str, html: Path | None, as_json: bool) -> None:
 def _prepared(path: Path) -> Prepared:
     from fallow.campaigns.document import read
     from fallow.campaigns.plan import prepare
+    from fallow.images.client import ImageClient
     from fallow.queue.images import Digests, cache_file
 
-    return prepare(read(path), path.parent, Digests(cache_file()).of)
+    return prepare(
+        read(path), path.parent, Digests(cache_file()).of, lambda tag: ImageClient(_hub()).resolve(tag)
+    )
 
 
 def _hub() -> Any:

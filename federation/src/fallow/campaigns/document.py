@@ -55,7 +55,8 @@ class Work(Settings):
     command: list[Template] = Field(min_length=1, max_length=1000)
     """Program and arguments inside the container."""
     image: Optional[str] = None
-    """A digest `sha256:…`, or a SIF file beside the document, which is sent to the hub; default: the campaign's."""
+    """A digest `sha256:…`, a tag `fallow://OWNER/NAME:TAG`, or a SIF file beside the document, which is sent to the hub;
+    default: the campaign's."""
     environment: dict[Variable, Template] = Field(default_factory=dict, max_length=200)
     """Environment variables of the job; never secrets."""
     files: list[Path] = Field(default_factory=list, max_length=50)
@@ -138,7 +139,8 @@ class Document(Settings):
     name: CampaignName
     """What the campaign is called; one centre has no two of the same name."""
     image: Optional[str] = None
-    """The image of all stages that name none: a digest `sha256:…`, or a SIF file beside the document."""
+    """The image of all stages that name none: a digest `sha256:…`, a tag, or a SIF file beside the document. What a tag
+    means when the campaign is injected is what runs."""
     work_type: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = None
     """A work type of the rules in force, e.g. `production`; the rules decide where it is left out."""
     project: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]] = None
@@ -244,11 +246,6 @@ def read(path: Path) -> Document:
     if not isinstance(raw, dict):
         raise SettingsError(f"{path} is not a table of settings.", remedy="Write `name: …` and the like.")
     return parse(Document, raw, source=str(path))
-
-
-def is_digest(image: str) -> bool:
-    """Whether an image is named by its digest, not by a file."""
-    return re.fullmatch(r"sha256:[0-9a-f]{64}", image) is not None
 
 
 __all__ = ["CampaignName", "Digest", "Document", "Stage", "Transfer", "Work", "read"]

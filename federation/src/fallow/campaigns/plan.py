@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from fallow.campaigns.document import Document, Stage, is_digest
+from fallow.campaigns.document import Document, Stage
 from fallow.campaigns.messages import Plan, PlanStage, SmallFile
 from fallow.campaigns.table import Row, Rows, grid_rows, read_table
 from fallow.campaigns.template import columns as columns_of
 from fallow.campaigns.template import fill
 from fallow.errors import SettingsError, UsageError
+from fallow.images.names import is_digest, is_tag
 
 FILES_BYTES = 128 * 1024
 """The local files of all stages together; larger ones belong into S3 or the image."""
@@ -32,13 +33,19 @@ class Prepared(NamedTuple):
     """The local images by digest."""
 
 
-def prepare(document: Document, base: Path, digest_of: Callable[[Path], str]) -> Prepared:
+def prepare(
+    document: Document,
+    base: Path,
+    digest_of: Callable[[Path], str],
+    resolve: Callable[[str], str] = lambda tag: tag,
+) -> Prepared:
     """Read tables, files and images, and check every row.
 
     Args:
         document: The campaign.
         base: The directory that paths are relative to.
         digest_of: The digest of a local image.
+        resolve: The digest that a tag means now.
 
     Raises:
         UsageError: A table, file or image cannot be used; the message names the first problems.
@@ -51,7 +58,9 @@ def prepare(document: Document, base: Path, digest_of: Callable[[Path], str]) ->
         found = _rows(document, stage, expanded, base, shared)
         _require_plain(stage, found)
         image = stage.image or document.image or ""
-        if not is_digest(image):
+        if is_tag(image):
+            image = resolve(image)
+        elif not is_digest(image):
             path = base / Path(image).expanduser()
             image = digest_of(path)
             images[image] = path

@@ -121,7 +121,9 @@ def _send(url: str, path: Path, digest: str, ca_file: Path | None, watch: Callab
         with path.open("rb") as stream:
             verify = str(ca_file) if ca_file else True
             body = _Watched(stream, path.stat().st_size, watch)
-            answer = requests.put(url, data=body, headers=headers, timeout=(_CONNECT_S, _READ_S), verify=verify)
+            answer = requests.put(
+                url, data=body, headers=headers, timeout=(_CONNECT_S, _READ_S), verify=verify
+            )
     except requests.RequestException as error:
         # the presigned URL is a secret, and the exception's text shows it
         raise NotAvailableError(
