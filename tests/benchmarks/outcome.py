@@ -1,0 +1,66 @@
+"""What a benchmark leaves: its figures as JSON with the conditions under which they were made, and a table of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+LEFT = ROOT / "build" / "bench"
+"""Where `make bench` leaves its JSON; `benchmark_docs` takes it from there into the docs."""
+
+
+def conditions() -> dict[str, Any]:
+    """Machine, versions, date and commit; taken at the start, so that the load is that of other work."""
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "commit": said("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"),
+        "changed": bool(said("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")),
+        "machine": platform.machine(),
+        "processor": processor(),
+        "cpus": os.cpu_count(),
+        "memory_mb": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "load": round(os.getloadavg()[0], 1),
+    }
+
+
+def said(*argv: str) -> str:
+    """What a command said; empty where it failed."""
+    return subprocess.run(argv, text=True, capture_output=True, check=False).stdout.strip()
+
+
+def processor() -> str:
+    """The processor's own name, as Linux tells it."""
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return "unknown"
+
+
+def leave(name: str, about: Mapping[str, Any], figures: Mapping[str, Any]) -> Path:
+    """Write a benchmark's JSON; where it lies."""
+    LEFT.mkdir(parents=True, exist_ok=True)
+    file = LEFT / f"{name}.json"
+    file.write_text(json.dumps({"benchmark": name, "conditions": about, "figures": figures}, indent=1) + "\n")
+    return file
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median, p95, least and most of some measurements, and how many there are; p95 is interpolated."""
+    return {
+        "runs": len(values),
+        "median": median(values),
+        "p95": quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0],
+        "least": min(values),
+        "most": max(values),
+    }

@@ -1,0 +1,47 @@
+"""At the desk: no-op container jobs through the client library.
+
+Usage: python -m tests.benchmarks.short_jobs.fallow_orders DIGEST
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from pathlib import Path
+
+from tests.benchmarks.short_jobs.orders import serve
+from tests.benchmarks.short_jobs.system import LOOK_S
+
+from fallow.client import connect
+from fallow.queue import JobSpec
+from fallow.queue.hub import open_queue
+
+
+def main() -> None:
+    """See the usage."""
+    queue = open_queue(connect())
+
+    def run(count: int) -> None:
+        run = f"short-{secrets.token_hex(4)}"
+        specs = [
+            JobSpec(
+                run=run, key=str(number), name=run, image=sys.argv[1], argv=("true",), directory=Path("/tmp"),
+                memory_mb=256, disk_mb=32, walltime_s=60,
+            )
+            for number in range(count)
+        ]  # fmt: skip
+        queue.submit(specs)
+        ended: dict[str, int | None] = {}
+        while len(ended) < count:
+            time.sleep(LOOK_S)
+            ended = {key: record.exit_code for key, record in queue.status(run, ended=True).items()}
+        if set(ended.values()) != {0}:
+            raise RuntimeError(f"some jobs failed: {ended}")
+        queue.remove(run=run)
+
+    serve(run)
+
+
+if __name__ == "__main__":
+    main()

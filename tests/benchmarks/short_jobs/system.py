@@ -1,0 +1,111 @@
+"""What the benchmark asks of each system."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from fallow_testbed.host import Host
+
+IMAGE = "/home/job.sif"
+"""The image, where every host of a centre sees it."""
+CONTAINER = (
+    "apptainer",
+    "-s",
+    "exec",
+    "--userns",
+    "--containall",
+    "--no-mount",
+    "bind-paths,hostfs,cwd",
+    IMAGE,
+)
+"""How the systems that know nothing of containers start one: as a pilot does, without its fences."""
+LIMIT_S = 900
+LOOK_S = 0.02
+
+
+class System(Protocol):
+    """Something that runs jobs."""
+
+    name: str
+
+    def start(self) -> None:
+        """Bring it up and run one job on each slot, so that the image is known."""
+
+    def batch(self, count: int) -> float:
+        """Run so many no-op container jobs; the seconds from the first call to the last result known."""
+
+    def one(self) -> float:
+        """Run one; the same."""
+
+    def stop(self) -> None:
+        """Free the cores."""
+
+
+def until(done: Callable[[], bool], what: str) -> None:
+    """Wait for a condition, looking every few hundredths of a second."""
+    end = time.monotonic() + LIMIT_S
+    while not done():
+        if time.monotonic() > end:
+            raise TimeoutError(f"{what} took longer than {LIMIT_S} s")
+        time.sleep(LOOK_S)
+
+
+@dataclass
+class Helper:
+    """A process that takes orders: how many jobs to run, on a line; it answers with the seconds that they took."""
+
+    process: subprocess.Popen[str]
+
+    @classmethod
+    def of(cls, argv: list[str], log: Path) -> Helper:
+        """Start it and wait until it is ready; what it complains of goes to `log`."""
+        with log.open("w") as complaints:
+            process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True
+            )
+        found = cls(process)
+        try:
+            found._answer()
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}: {log.read_text()[-2000:]}") from None
+        return found
+
+    def ask(self, count: int) -> float:
+        """The seconds that so many jobs took."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{count}\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def end(self) -> None:
+        """Let it end: it does when nobody gives it orders any more."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+
+    def _answer(self) -> float:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise RuntimeError(f"a helper ended with {self.process.wait()}")
+        return float(line)
+
+
+@dataclass
+class Place:
+    """Where a system runs: a login host and a node of one centre."""
+
+    login: Host
+    node: Host
+    home: Path
+    """The centre's `/home` as the machine sees it."""
+    slots: int
+    account: str
