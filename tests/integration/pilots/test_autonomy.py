@@ -121,7 +121,6 @@ def test_a_launcher_that_was_killed_knows_its_pilots_when_it_is_started_again(al
         60,
         pause_s=0.5,
     )
+    assert {row["native_id"] for row in alder.pilots()} >= set(before), "none is forgotten"
     after = alder.batch_jobs()
-    assert after.items() >= before.items(), "none is forgotten"
     assert len(set(after.values())) == len(after) <= 3, "none is there twice"
-    assert {row["native_id"] for row in alder.active()} >= set(before)
