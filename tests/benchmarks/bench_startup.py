@@ -1,17 +1,19 @@
 """What a rule costs beside its own command: our job, the stock job script, and the slurm plugin, on one node of a testbed.
 
-Usage: python -m tests.benchmarks.bench_startup
+Usage: python -m tests.benchmarks.bench_startup [--first]
 
 Six jobs one after another, the first to warm up; each writes one small file. Ours and the stock script run in the worker
 image in Apptainer, as a pilot starts it, against the hub's S3 server; what is counted goes from the start of Apptainer to
 its end. The stock script is what Snakemake gives an executor without a shared file system, here through the cluster-generic
 plugin with sources deployed; without the `pip install` that other plugins put before it. The slurm plugin runs in
 the same Slurm with a shared file system and no container: what is counted goes from its first Python to the end of it.
-Goal: ours takes at most 1.2 s.
+Goal: ours takes at most 1.2 s. With `--first` all that is measured goes before whatever else the machine has to do
+(SCHED_RR), as if it had nothing else.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -30,7 +32,7 @@ from statistics import median
 
 from fallow.output import show
 from fallow_testbed import centre, people
-from fallow_testbed.host import Host
+from fallow_testbed.host import Host, holders
 from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.layout import Layout
 from fallow_testbed.progress import Progress
@@ -38,6 +40,7 @@ from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
 ROOT = Path(__file__).resolve().parents[2]
+RESULT = ROOT / "build" / "bench" / "startup.json"
 CENTRE, LOCAL = "alder", "local"
 WORKER = "/home/worker.sif"
 JOBS, GOAL_S, LIMIT_S = 6, 1.2, 600
@@ -213,6 +216,14 @@ def slurm(layout: Layout) -> list[float]:
     return outermost(stamps)
 
 
+def go_first(bed: Testbed) -> None:
+    """Have this process, those of the testbed, and all that they start run before everything else on the machine."""
+    for pid in [os.getpid(), *holders(bed.directory)]:
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(ProcessLookupError):
+                os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
+
+
 def outermost(stamps: list[float]) -> list[float]:
     """How long each job took, where each has as many stamps, the first at its start and the last at its end."""
     each = len(stamps) // JOBS
@@ -245,8 +256,11 @@ def main() -> int:
         "python": platform.python_version(),
         "cpus": os.cpu_count(),
         "load": os.getloadavg()[0],
+        "first": os.sched_getscheduler(0) == os.SCHED_RR,
     }
     print(json.dumps({**about, "seconds": found, "cpu": cpu}))
+    RESULT.parent.mkdir(parents=True, exist_ok=True)
+    RESULT.write_text(json.dumps({"about": about, "seconds": found, "cpu": cpu}, indent=1) + "\n")
     return 0 if median(found["fallow"][1:]) <= GOAL_S else 1
 
 
@@ -272,6 +286,8 @@ def measure(
     found: dict[str, list[float]] = {"fallow": [], "stock script": []}
     cpu: dict[str, list[float]] = {"fallow": [], "stock script": []}
     print(f"measuring on {node.name}", file=sys.stderr)
+    if "--first" in sys.argv:
+        go_first(bed)
     ours(layout, Node(node, WORKER, found["fallow"], cpu["fallow"]), url, worker)
     stock(layout, Node(node, WORKER, found["stock script"], cpu["stock script"]), url, peers)
     found["slurm plugin"] = slurm(layout)

@@ -26,7 +26,10 @@ from snakemake_executor_plugin_fallow.keys import stored_inputs
 SCRIPT = Path(snakemake_executor_plugin_fallow.__file__).parent / "job" / "fallow_job.py"
 FAKE_SNAKEMAKE = """
 import json, os, pathlib, sys
+def parse_args(arguments):
+    pass
 def main(arguments):
+    parse_args(arguments)
     pathlib.Path(os.environ["REPORT"]).write_text(json.dumps({
         "arguments": arguments, "cwd": os.getcwd(), "environment": dict(os.environ), "path": sys.path[0],
         "argv": sys.argv,
@@ -49,7 +52,8 @@ class Node:
         (root / "site" / "snakemake" / "jobs.py").write_text("class Job:\n def prepare(self): pass")
         (root / "site" / "snakemake" / "executors").mkdir()
         (root / "site" / "snakemake" / "executors" / "local.py").write_text("class Executor: pass")
-        (self.sandbox / "fallow_job.py").write_bytes(SCRIPT.read_bytes())
+        for script in (SCRIPT, SCRIPT.with_name("fallow_lean.py")):
+            (self.sandbox / script.name).write_bytes(script.read_bytes())
 
     def run(self, *, exit_code: int = 0, **changes: Any) -> "subprocess.CompletedProcess[str]":
         plain: dict[str, Any] = {

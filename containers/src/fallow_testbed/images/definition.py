@@ -44,6 +44,8 @@ class Python(Settings):
     """Pinned file with hashes under `requirements/`; empty for none."""
     parts: tuple[str, ...] = ()
     """Folders of this project whose wheels go in."""
+    finish: str = ""
+    """Path, inside the image, of a script that is run at the end with the image's root directory as argument."""
 
 
 class Package(Settings):

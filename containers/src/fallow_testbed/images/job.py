@@ -110,6 +110,8 @@ class Job:
             wheels.compile_tree(where, python=_SYSTEM_PYTHON)
         if names:
             wheels.install_parts(where, names, found, python=python.interpreter)
+        if python.finish:
+            where.run([python.interpreter, f"/build/tree{python.finish}", "/build/tree"])
 
     def _pack(self) -> str:
         self.wait_for(PACKER)

@@ -1,5 +1,6 @@
 """Runs on the node first: unpacks what was sent with the job beside itself, in private files, and starts it."""
 
+import importlib
 import os
 import runpy
 import sys
@@ -17,6 +18,7 @@ def main() -> None:
                 file.write(packed.read(name))
     archive.unlink()
     sys.path[0] = str(archive.parent)
+    importlib.import_module("fallow_lean").quicken()
     runpy.run_path(str(archive.with_name("fallow_job.py")), run_name="__main__")
 
 

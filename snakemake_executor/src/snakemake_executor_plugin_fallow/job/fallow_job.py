@@ -277,7 +277,8 @@ def run_snakemake(
     arguments: "list[str]", notes: Any = None, inputs: "dict[str, list[str]] | None" = None
 ) -> NoReturn:
     """Run Snakemake's command line in this process and end at once with its exit code."""
-    cli = importlib.import_module("fallow_lean").load()
+    lean = importlib.import_module("fallow_lean")
+    cli = lean.load()
     from snakemake.executors.local import Executor as Local
     from snakemake.jobs import Job
     from snakemake.rules import Rule
@@ -296,13 +297,20 @@ def run_snakemake(
 
     Job.prepare = prepared
     cli.parse_target_jobs_cli_args = target_jobs
+    parse, sys.path[0] = cli.parse_args, str(Path.cwd())
+
+    def parsed(given: "list[str]") -> Any:
+        found = parse(given)  # loads the plugins
+        lean.slow_down()
+        return found
+
+    cli.parse_args = parsed
     # some rules of a group run in a Snakemake of their own: that is this one too
     child = f"{shlex.quote(sys.executable)} {shlex.quote(str(Path(__file__).resolve()))}"
     Local.get_python_executable = lambda executor: child  # noqa: ARG005
     # a rule's own `retries` would run it again here, with what was too little before; the workflow does it in a new slot
     Rule.restart_times = property(lambda rule: 0, lambda rule, value: None)  # noqa: ARG005
     sys.argv = ["snakemake", *arguments]
-    sys.path[0] = str(Path.cwd())
     code = 1
     try:
         cli.main(arguments)
