@@ -36,6 +36,7 @@ from fallow_testbed.wait import wait_until
 
 DECLARATION = Path(__file__).parent / "reclaim.toml"
 CENTRE, CORES, JOBS = "alder", 2, 200
+TITLE = "Idle node to job and back"
 LIMIT_S, LOOK_S = 300, 0.02
 MARK = "fallow-benchmark-payload"
 WHAT = {
@@ -115,6 +116,16 @@ def prepare(bed: Testbed, layout: Layout) -> None:
     )
 
 
+def table(figures: dict[str, Any]) -> list[dict[str, str]]:
+    """What people look at."""
+    rows = []
+    for name, what in WHAT.items():
+        seen = spread(figures[name])
+        p50, p95, least, most = (f"{seen[each]:.1f} s" for each in ("median", "p95", "least", "most"))
+        rows.append({"what": what, "p50": p50, "p95": p95, "least": least, "most": most})
+    return rows
+
+
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description="From idle node to job, and from job to idle node.")
@@ -129,12 +140,8 @@ def main() -> None:
             found = measure(Site(CENTRE, layout), bed.host(f"{CENTRE}-1"), asked.rounds)
         finally:
             bed.down()
-    rows = []
-    for name, what in WHAT.items():
-        seen = spread(found[name])
-        p50, p95, least, most = (f"{seen[each]:.1f} s" for each in ("median", "p95", "least", "most"))
-        rows.append({"what": what, "p50": p50, "p95": p95, "least": least, "most": most})
-    show(rows, list(rows[0]), as_json=False, title=f"Idle node to job and back, {asked.rounds} rounds")
+    rows = table(found)
+    show(rows, list(rows[0]), as_json=False, title=TITLE)
     print(leave("reclaim", about, found))
 
 
