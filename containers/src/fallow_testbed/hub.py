@@ -42,6 +42,7 @@ def hub_toml(layout: Layout) -> str:
         f'endpoint = "{s3.ENDPOINT}"',
         f'bucket = "{s3.BUCKET}"',
         f'keys_file = "{s3.KEYS_FILE}"',
+        'jobs = "web-identity"',
         f'ca_file = "{TLS}/ca.pem"',
         "[[issuers]]",
         f'url = "{issuer.URL}"',
@@ -65,7 +66,7 @@ def start(layout: Layout) -> None:
     """Bring the started host `hub` to service."""
     hub = layout.hub()
     issuer.start(hub, layout.spec)
-    s3.start(hub)
+    s3.start(hub, GATEWAY_URL)
     issuer.certificate(hub, TLS, ACCOUNT)
     files.write(hub, SETTINGS, hub_toml(layout))
     hub.run(["install", "-d", "-o", ACCOUNT, "-m", "0700", "/var/lib/fallow"])

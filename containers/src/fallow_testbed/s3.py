@@ -31,12 +31,26 @@ ACTIONS = (
 """What users may do in their own bucket; the gateway narrows it further for each of them."""
 
 
-def iam() -> dict[str, object]:
-    """SeaweedFS's IAM settings: a role for users that only the hub may assume (STS `AssumeRole`)."""
+def iam(gateway_url: str) -> dict[str, object]:
+    """SeaweedFS's IAM settings: a role for users that only the hub may assume (STS `AssumeRole`), and one for jobs that
+    needs a token of the hub (`AssumeRoleWithWebIdentity`).
+    """
     hub_user = {"AWS": ["arn:aws:iam::000000000000:user/hub"]}
     trust = {"Effect": "Allow", "Principal": hub_user, "Action": ["sts:AssumeRole"]}
     allowed = {"Effect": "Allow", "Action": list(ACTIONS), "Resource": [f"arn:aws:s3:::{BUCKET}-*"]}
+    believed = {
+        "Effect": "Allow",
+        "Principal": {"Federated": "hub"},
+        "Action": ["sts:AssumeRoleWithWebIdentity"],
+    }
+    config = {
+        "issuer": gateway_url,
+        "clientId": "fallow-jobs",
+        "jwksUri": f"{gateway_url}/.well-known/jwks.json",
+        "tlsCaCert": f"{TLS}/ca.pem",
+    }
     return {
+        "providers": [{"name": "hub", "type": "oidc", "enabled": True, "config": config}],
         "sts": {
             "tokenDuration": "1h",
             "maxSessionLength": "12h",
@@ -46,17 +60,18 @@ def iam() -> dict[str, object]:
         "policy": {"defaultEffect": "Deny", "storeType": "memory"},
         "roles": [
             {
-                "roleName": "fallow-user",
-                "roleArn": "arn:aws:iam::role/fallow-user",
-                "trustPolicy": {"Version": "2012-10-17", "Statement": [trust]},
+                "roleName": name,
+                "roleArn": f"arn:aws:iam::role/{name}",
+                "trustPolicy": {"Version": "2012-10-17", "Statement": [statement]},
                 "attachedPolicies": ["fallow-users"],
             }
+            for name, statement in (("fallow-user", trust), ("fallow-job", believed))
         ],
         "policies": [{"name": "fallow-users", "document": {"Version": "2012-10-17", "Statement": [allowed]}}],
     }
 
 
-def start(hub: Host) -> None:
+def start(hub: Host, gateway_url: str) -> None:
     """Start the store with one administrator, whose keys the gateway alone gets."""
     access, secret = "hub", secrets.token_urlsafe(32)
     owner = files.ids(hub, "s3")
@@ -66,7 +81,7 @@ def start(hub: Host) -> None:
         "actions": ["Admin"],
     }
     files.write(hub, "/etc/fallow/s3.json", json.dumps({"identities": [identity]}), mode=0o600, owner=owner)
-    files.write(hub, "/etc/fallow/iam.json", json.dumps(iam()), mode=0o600, owner=owner)
+    files.write(hub, "/etc/fallow/iam.json", json.dumps(iam(gateway_url)), mode=0o600, owner=owner)
     keys = f'access_key = "{access}"\nsecret_key = "{secret}"\n'
     files.write(hub, KEYS_FILE, keys, mode=0o600, owner=files.ids(hub, "condor"))
     hub.run(["install", "-d", "-o", "s3", "-m", "0700", DIRECTORY, f"{DIRECTORY}/data"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import stat
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, StringConstraints, field_validator, model_validator
@@ -68,6 +68,11 @@ class StorageSettings(Settings):
     """TOML file, mode 0600, with the hub's own `access_key` and `secret_key`."""
     role: str = "arn:aws:iam::role/fallow-user"
     """The role that the store's STS hands out, narrowed to one user's bucket; only the hub's keys may assume it."""
+    jobs: Literal["web-identity", "assume-role", "signed-urls"] = "assume-role"
+    """How jobs of campaigns reach their files: by keys of the store's STS, which believes the hub's own tokens
+    (`web-identity`) or the hub's keys (`assume-role`), or without any key (`signed-urls`), for stores without an STS."""
+    job_role: str = "arn:aws:iam::role/fallow-job"
+    """With `web-identity`: the role that is assumed, narrowed to one job's objects."""
     ca_file: Path | None = None
     """Certificate authority of the endpoint where no public one signed it."""
 
@@ -134,8 +139,10 @@ class LimitSettings(Settings):
     """Largest request body."""
     campaign_bytes: int = Field(default=8 * 1024 * 1024, ge=1024 * 1024, le=64 * 1024 * 1024)
     """Largest request body of calls about campaigns: rows come many at once."""
-    staged_mb: int = Field(default=100, ge=1, le=10_000)
-    """Largest input or output file of a campaign's job that the hub carries between S3 and the job."""
+    staged_mb: int = Field(default=10_000, ge=1, le=10_000_000)
+    """Inputs, and outputs, of one job of a campaign together: more is refused; such data is moved by other means."""
+    staging_s: int = Field(default=900, ge=1, le=86_400)
+    """How long moving them may take, beyond a second for each megabyte."""
     per_address_per_minute: int = Field(default=600, ge=1)
     """Requests from one network address."""
     per_identity_per_minute: int = Field(default=120, ge=1)

@@ -1,8 +1,7 @@
-"""What the hub carries for a campaign, and what it refuses to."""
+"""What the hub looks at for a campaign's jobs, and what it refuses before a slot is spent on it."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,107 +10,103 @@ from typing import Any
 import pytest
 from tests.matcher.campaigns.world import plan
 
-from fallow.errors import NotAvailableError
+from fallow.errors import NotAvailableError, RefusedError
+from fallow.storage.failures import StagingError, Trouble
 from fallow_matcher.campaigns.ending import Ending
 from fallow_matcher.campaigns.logs import KEPT_BYTES, folder, written
-from fallow_matcher.campaigns.staging import Staging, StagingError
+from fallow_matcher.campaigns.staging import Staging
+from fallow_matcher.campaigns.tickets import Tickets
+from fallow_matcher.gateway.objects import Found
 from fallow_matcher.gateway.s3 import user_bucket
 from fallow_matcher.settings import HubSettings
 
 CAMPAIGN = SimpleNamespace(id=1, name="mc", centre="north", user="alice")
 ROW = SimpleNamespace(id=7, row_id="r7", stage=0, cells=json.dumps(["r7", "1"]), attempt=1)
-AD = {"ClusterId": 12345, "ProcId": 3}
+INPUTS = plan(stages=[{"inputs": [{"path": "in", "url": "s3:///raw/{id}"}]}])
 OUTPUTS = plan(stages=[{"outputs": [{"path": "out", "url": "s3:///mc/{id}"}]}])
 
 
-class Store:
-    """Objects in memory; away when told to be."""
+class Objects:
+    """Objects that are said to be there; away when told to be."""
 
     def __init__(self) -> None:
-        self.objects: dict[tuple[str, str], bytes] = {}
+        self.there: dict[tuple[str, str], Found] = {}
         self.away = False
 
-    def upload(self, user: str, key: str, path: Path) -> None:
+    def find(self, user: str, key: str) -> Found | None:
         if self.away:
             raise NotAvailableError("The storage does not answer.", retryable=True)
-        self.objects[user, key] = path.read_bytes()
+        return self.there.get((user, key))
 
-    def download(self, user: str, key: str, path: Path, limit_bytes: int) -> int | None:
-        content = self.objects.get((user, key))
-        if content is not None and len(content) <= limit_bytes:
-            path.write_bytes(content)
-        return None if content is None else len(content)
-
-
-@pytest.fixture
-def store() -> Store:
-    return Store()
+    def wanted(self, user: str, key: str, url: str) -> Found:
+        found = self.find(user, key)
+        if found is None:
+            raise StagingError(Trouble.MISSING, f"There is no input {url}.")
+        return found
 
 
 @pytest.fixture
-def staging(settings: HubSettings, store: Any) -> Staging:
+def objects() -> Objects:
+    return Objects()
+
+
+@pytest.fixture
+def staging(settings: HubSettings, objects: Any) -> Staging:
     settings.state_dir.mkdir()
-    return Staging(settings, store)
+    return Staging(settings, objects)
 
 
-@pytest.fixture
-def place(settings: HubSettings) -> Path:
-    found = folder(settings.state_dir / "spool", 12345, 3)
-    assert found.parts[-3:] == ("2345", "3", "cluster12345.proc3.subproc0")
-    return found
+def test_what_a_job_has_stored_is_recorded_with_size_and_digest(staging: Staging, objects: Objects) -> None:
+    about = {"sha256": "ab" * 32, "fallow-attempt": "1.7.1"}
+    objects.there["north.alice", "mc/r7"] = Found(4, "tag", about)
+    (one,) = json.loads(str(staging.out(CAMPAIGN, OUTPUTS, ROW, {})))
+    assert one == {"path": "out", "url": "s3:///mc/r7", "bytes": 4, "sha256": "ab" * 32}
 
 
-def test_outputs_are_stored_as_the_owners_with_size_and_digest(
-    staging: Staging, store: Store, place: Path
+@pytest.mark.parametrize("stored", [{}, {"fallow-attempt": "1.7.9"}, None])
+def test_a_row_is_not_done_by_what_another_attempt_has_stored(
+    staging: Staging, objects: Objects, stored: dict[str, str] | None
 ) -> None:
-    place.mkdir(parents=True)
-    (place / "out").write_text("hits")
-    staged = staging.out(CAMPAIGN, OUTPUTS, ROW, AD)
-    assert store.objects == {("north.alice", "mc/r7"): b"hits"}
-    (one,) = json.loads(str(staged))
-    assert one == {
-        "path": "out",
-        "url": "s3:///mc/r7",
-        "bytes": 4,
-        "sha256": hashlib.sha256(b"hits").hexdigest(),
-    }
-
-
-def test_a_job_whose_output_cannot_be_stored_now_waits(staging: Staging, store: Store, place: Path) -> None:
-    place.mkdir(parents=True)
-    (place / "out").write_text("hits")
-    store.away = True
-    assert staging.out(CAMPAIGN, OUTPUTS, ROW, AD) is None
-
-
-def test_an_output_is_never_a_link_into_the_hub(
-    staging: Staging, store: Store, place: Path, tmp_path: Path
-) -> None:
-    place.mkdir(parents=True)
-    (tmp_path / "secret").write_text("key")
-    (place / "out").symlink_to(tmp_path / "secret")
-    (place / "stdout").symlink_to(tmp_path / "secret")
-    assert isinstance(staging.out(CAMPAIGN, OUTPUTS, ROW, AD), Ending)
-    assert store.objects == {}
-    assert written(place).stdout == b""
-
-
-def test_an_output_over_the_limit_is_refused_with_the_reason(staging: Staging, place: Path) -> None:
-    place.mkdir(parents=True)
-    with (place / "out").open("wb") as stream:
-        stream.truncate(101 * 1024 * 1024)
-    end = staging.out(CAMPAIGN, OUTPUTS, ROW, AD)
+    if stored is not None:
+        objects.there["north.alice", "mc/r7"] = Found(4, "tag", stored)
+    end = staging.out(CAMPAIGN, OUTPUTS, ROW, {})
     assert isinstance(end, Ending)
-    assert "the hub carries 100 MB at most" in end.reason
+    assert end.reason == "The job has not stored out at s3:///mc/r7."
 
 
-def test_inputs_are_fetched_and_a_missing_one_is_named(staging: Staging, store: Store) -> None:
-    wanted = plan(stages=[{"inputs": [{"path": "in", "url": "s3:///raw/{id}"}]}])
+def test_a_job_whose_outputs_cannot_be_looked_at_now_waits(staging: Staging, objects: Objects) -> None:
+    objects.away = True
+    assert staging.out(CAMPAIGN, OUTPUTS, ROW, {}) is None
+
+
+def test_a_missing_input_is_named_before_anything_is_submitted(staging: Staging) -> None:
     with pytest.raises(StagingError, match="There is no input s3:///raw/r7"):
-        staging.inputs(CAMPAIGN, wanted, ROW)
-    store.objects["north.alice", "raw/r7"] = b"events"
-    (path,) = staging.inputs(CAMPAIGN, wanted, ROW)
-    assert (path.name, path.read_bytes()) == ("in", b"events")
+        staging.inputs(CAMPAIGN, INPUTS, ROW)
+
+
+def test_inputs_over_the_limit_are_refused_with_the_reason(staging: Staging, objects: Objects) -> None:
+    objects.there["north.alice", "raw/r7"] = Found(200 << 20, "tag")
+    with pytest.raises(StagingError, match="have 200 MB, but it asks for 100 MB of disk"):
+        staging.inputs(CAMPAIGN, INPUTS, ROW)
+
+
+def test_a_job_gets_a_ticket_of_its_own_and_no_key(
+    staging: Staging, objects: Objects, settings: HubSettings
+) -> None:
+    objects.there["north.alice", "raw/r7"] = Found(4, "tag")
+    (path,) = staging.inputs(CAMPAIGN, INPUTS, ROW)
+    ticket, *words = path.read_text().splitlines()
+    assert words == ["in"]
+    assert path.stat().st_mode & 0o077 == 0
+    assert Tickets(settings.state_dir).place(ticket) == (1, 7, 1)
+    assert staging.inputs(CAMPAIGN, plan(), ROW) == []
+
+
+@pytest.mark.parametrize("change", [lambda text: text[:-2], lambda text: "", lambda text: "a.b.c"])
+def test_a_ticket_that_was_changed_is_none(tmp_path: Path, change: Any) -> None:
+    tickets = Tickets(tmp_path)
+    with pytest.raises(RefusedError, match="no ticket of this hub"):
+        tickets.place(change(tickets.of((1, 2, 3))))
 
 
 def test_only_the_owners_own_storage_can_be_named(staging: Staging) -> None:
@@ -129,8 +124,21 @@ def test_only_the_owners_own_storage_can_be_named(staging: Staging) -> None:
             staging.key(CAMPAIGN, url)
 
 
+@pytest.fixture
+def place(settings: HubSettings) -> Path:
+    found = folder(settings.state_dir / "spool", 12345, 3)
+    assert found.parts[-3:] == ("2345", "3", "cluster12345.proc3.subproc0")
+    found.mkdir(parents=True)
+    return found
+
+
+def test_what_a_job_wrote_is_never_a_link_into_the_hub(place: Path, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("key")
+    (place / "stdout").symlink_to(tmp_path / "secret")
+    assert written(place).stdout == b""
+
+
 def test_of_a_long_stream_the_end_is_kept(place: Path) -> None:
-    place.mkdir(parents=True)
     (place / "stdout").write_bytes(b"a" * KEPT_BYTES + b"end")
     found = written(place)
     assert (len(found.stdout), found.stdout[-4:], found.truncated) == (KEPT_BYTES, b"aend", True)

@@ -40,10 +40,6 @@ class JobSpec(BaseModel):
     """Program and arguments inside the container; a program without `/` is looked for on its PATH."""
     input_files: tuple[Path, ...] = ()
     """Absolute local files that are spooled into the job's working directory under their own names."""
-    output_files: tuple[
-        Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.+-]{0,200}$")], ...
-    ] = ()
-    """Files in the job's working directory that are kept with its output; without one of them the job is held."""
     priority: int = Field(default=0, ge=-1000, le=1000)
     """Which of the submitter's waiting jobs goes first: the greater one."""
     directory: Path

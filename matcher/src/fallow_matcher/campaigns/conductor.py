@@ -18,15 +18,17 @@ from fallow.campaigns.messages import CampaignState, Plan, RowState
 from fallow.errors import NotAvailableError, UsageError
 from fallow.queue.ids import any_of, chunks
 from fallow.queue.spec import JobSpec
+from fallow.storage.failures import StagingError
 from fallow_matcher.campaigns import state
 from fallow_matcher.campaigns.ending import Ending, Fault
 from fallow_matcher.campaigns.following import WAITS, after
 from fallow_matcher.campaigns.jobs import CONSTRAINT, put_files, spec_of
 from fallow_matcher.campaigns.logs import Written, folder, written
 from fallow_matcher.campaigns.look import ATTRIBUTES, Key, Look, by_key, job_of, leave, look
-from fallow_matcher.campaigns.staging import Staging, StagingError
+from fallow_matcher.campaigns.staging import Staging
 from fallow_matcher.campaigns.submitter import Submitters
 from fallow_matcher.database import open_database, reading, writing
+from fallow_matcher.gateway.objects import Objects
 from fallow_matcher.gateway.s3 import Store
 from fallow_matcher.htcondor import revocation
 from fallow_matcher.pool import Pool
@@ -76,7 +78,7 @@ def on_hub(settings: HubSettings) -> Conductor:
         open_database(settings.database_url),
         Pool(settings),
         Submitters(settings),
-        Store(settings.storage),
+        Objects(settings, Store(settings.storage)),
     )
 
 
@@ -88,7 +90,7 @@ class Conductor:
         database: The hub's database.
         queue: The queue, with the right to read.
         submitters: Who acts in the name of owners.
-        store: Where inputs come from and outputs go to.
+        objects: The users' objects, where inputs come from and outputs go to.
         clock: Unix time.
     """
 
@@ -98,14 +100,14 @@ class Conductor:
         database: Engine,
         queue: Queue,
         submitters: Submits,
-        store: Store,
+        objects: Objects,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._settings = settings
         self._database = database
         self._queue = queue
         self._submitters = submitters
-        self._staging = Staging(settings, store)
+        self._staging = Staging(settings, objects)
         self._clock = clock
 
     def cycle(self) -> int:
@@ -200,7 +202,8 @@ class Conductor:
                 specs.append(spec_of(plan, campaign.id, row, folders[row.stage], inputs))
                 ready.append(row)
             except StagingError as error:
-                changes[row.id] = _failed(plan, row, Fault.STAGING, error.what, now)
+                why = f"{error.trouble.value}: {error.what}"
+                changes[row.id] = _failed(plan, row, Fault.STAGING, why, now)
             except UsageError as error:
                 changes[row.id] = _failed(plan, row, Fault.ROW, error.what, now)
             except NotAvailableError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fallow.storage.failures import ELSEWHERE
 from fallow_matcher.classads import number_of
 
 
@@ -57,6 +58,8 @@ _LAUNCHER = 255
 _BY_SIGNAL = 128
 """A container tells a signal that ended its program as an exit code beyond this, as shells do."""
 _TURNED_AWAY = re.compile(r"^fallow: this job was not started: (.*)$", re.MULTILINE)
+_UNSTAGED = re.compile(r"^fallow: staging: ([a-z]{1,20}): (.*)$", re.MULTILINE)
+_ELSEWHERE = frozenset(trouble.value for trouble in ELSEWHERE)
 _NO_CONTAINER = re.compile(r"^(?:fallow-apptainer: |FATAL: +)(.*)$", re.MULTILINE)
 _VARYING = re.compile(r"<[^>]*>|0x[0-9a-fA-F]+|[0-9a-f]{12,}|\d+")
 _PATH = re.compile(r"(?:/[^/\s'\",:;]+)+/([^/\s'\",:;]+)")
@@ -76,15 +79,26 @@ def finished(ad: Mapping[str, Any], stderr: str) -> Ending:
     if code is None:
         return Ending(Fault.NODE, "no exit code", "the queue has no exit code of it", elsewhere=True)
     code = int(code)
+    turned_away = _turned_away(code, stderr)
+    if turned_away is not None:
+        return turned_away
+    if _BY_SIGNAL < code <= _BY_SIGNAL + 31 and (name := _signal_name(code - _BY_SIGNAL)):
+        return Ending(Fault.SIGNAL, f"signal {code - _BY_SIGNAL} {name}", "ended by a signal", code)
+    words = f"exit code {code}"
+    return Ending(Fault.EXIT, words, words, code) if code else Ending(None, exit_code=0)
+
+
+def _turned_away(code: int, stderr: str) -> Ending | None:
+    """The ending of a job that the pilot did not start, or whose files it could not store; None for any other."""
+    if code == _NOT_STARTED and (said := _UNSTAGED.search(stderr)):
+        words = signature(f"{said[1]}: {said[2]}")
+        return Ending(Fault.STAGING, words, said[2][:300], code, elsewhere=said[1] in _ELSEWHERE)
     if code == _NOT_STARTED and (said := _TURNED_AWAY.search(stderr)):
         return Ending(Fault.IMAGE, signature(said[1]), said[1][:300], code)
     if code == _LAUNCHER and (said := _NO_CONTAINER.search(stderr)):
         fault = Fault.IMAGE if "image" in said[1] else Fault.NODE
         return Ending(fault, signature(said[1]), said[1][:300], code, elsewhere=True)
-    if _BY_SIGNAL < code <= _BY_SIGNAL + 31 and (name := _signal_name(code - _BY_SIGNAL)):
-        return Ending(Fault.SIGNAL, f"signal {code - _BY_SIGNAL} {name}", "ended by a signal", code)
-    words = f"exit code {code}"
-    return Ending(Fault.EXIT, words, words, code) if code else Ending(None, exit_code=0)
+    return None
 
 
 def held(ad: Mapping[str, Any]) -> Ending | None:

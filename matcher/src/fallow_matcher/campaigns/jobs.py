@@ -49,7 +49,7 @@ def spec_of(plan: Plan, campaign: int, row: Any, folder: Path, inputs: Sequence[
         campaign: The campaign's number.
         row: `id`, `stage`, `row_id`, `cells`, `attempt` and `avoid` of the row.
         folder: Where `put_files` has put the small files of its stage.
-        inputs: Its own inputs.
+        inputs: Files of its own: the ticket.
 
     Raises:
         UsageError: The row cannot be expressed as a job.
@@ -64,7 +64,6 @@ def spec_of(plan: Plan, campaign: int, row: Any, folder: Path, inputs: Sequence[
             image=stage.image,
             argv=tuple(stage.command),
             input_files=(*(folder / file.name for file in stage.files), *inputs),
-            output_files=tuple(output.path for output in stage.outputs),
             directory=folder,
             environment={**stage.environment, "FALLOW_CAMPAIGN": plan.name, "FALLOW_STAGE": stage.name},
             cores=stage.cores,

@@ -1,102 +1,101 @@
-"""Inputs and outputs of a campaign's jobs, carried by the hub between the owner's storage and HTCondor's spool.
+"""Inputs and outputs of a campaign's jobs, as the hub sees them: it looks at objects, and never carries one.
 
 Only objects in the owner's own storage can be named, so the hub's keys open nothing for an owner that is not the owner's.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
-import os
 import shutil
-import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from fallow.campaigns.messages import Plan
+from fallow.campaigns.messages import Plan, PlanStage
 from fallow.campaigns.plan import filled
 from fallow.campaigns.table import Row
-from fallow.errors import FallowError, NotAvailableError
-from fallow.files import private_directory
+from fallow.errors import NotAvailableError
+from fallow.files import private_directory, write_private
+from fallow.storage.failures import StagingError, Trouble
+from fallow.storage.grants import TICKET_FILE
 from fallow_matcher.campaigns.ending import Ending, Fault
-from fallow_matcher.campaigns.logs import folder
-from fallow_matcher.gateway.s3 import USER_FOLDER, Store, user_bucket
+from fallow_matcher.campaigns.tickets import Place, Tickets
+from fallow_matcher.gateway.objects import Objects
+from fallow_matcher.gateway.s3 import USER_FOLDER, user_bucket
 from fallow_matcher.settings import HubSettings
 
 log = logging.getLogger(__name__)
+
+ATTEMPT = "fallow-attempt"
+"""Which attempt of which row has stored an output; in its metadata."""
+SHA256 = "sha256"
 
 Stage = Callable[[Any, Plan, Any, Mapping[str, Any]], "str | Ending | None"]
 """What `Staging.out` does."""
 
 
-class StagingError(FallowError):
-    """An input is not there, or a file is not for the hub to carry."""
-
-
 class Staging:
-    """Carries files.
+    """What the conductor has to do with staging: refuse early, give tickets, look at what was stored.
 
     Args:
         settings: The hub's settings.
-        store: The federation's store, with the hub's keys.
+        objects: The users' objects.
     """
 
-    def __init__(self, settings: HubSettings, store: Store) -> None:
+    def __init__(self, settings: HubSettings, objects: Objects) -> None:
         self._settings = settings
-        self._store = store
-        self._limit_bytes = settings.limits.staged_mb * 1024 * 1024
+        self._objects = objects
+        self._tickets = Tickets(settings.state_dir)
 
     def inputs(self, campaign: Any, plan: Plan, row: Any) -> list[Path]:
-        """Fetch the inputs of a row's next attempt to where it is submitted from.
+        """The file that the job of a row's next attempt needs for its files to be staged, if it has any.
 
         Raises:
-            StagingError: One is not there, is not the owner's, or is too large.
+            StagingError: An input is not there, is not the owner's, or they are too large: no slot is spent on that.
             NotAvailableError: The store does not answer.
         """
-        stage = _filled(plan, row)
-        if not stage.inputs:
+        stage = stage_of(plan, row)
+        if not stage.inputs and not stage.outputs:
             return []
-        place = private_directory(self._folder(campaign.id) / str(row.id))
-        found = []
-        for file in stage.inputs:
-            path = place / file.path
-            size = self._store.download(
-                _user(campaign), self.key(campaign, file.url), path, self._limit_bytes
-            )
-            if size is None:
-                raise StagingError(f"There is no input {file.url}.")
-            if size > self._limit_bytes:
-                raise StagingError(f"The input {file.url} {self._too_large(size)}")
-            found.append(path)
-        return found
+        sizes = [
+            self._objects.wanted(user_of(campaign), self.key(campaign, one.url), one.url).bytes
+            for one in stage.inputs
+        ]
+        require_size(self._settings, stage, sum(sizes))
+        for one in stage.outputs:
+            self.key(campaign, one.url)
+        path = private_directory(self._folder(campaign.id) / str(row.id)) / TICKET_FILE
+        lines = [self._tickets.of(place_of(campaign, row))]
+        lines += ["in"] if stage.inputs else []
+        lines += [f"out {one.path}" for one in stage.outputs]
+        write_private(path, "".join(f"{line}\n" for line in lines))
+        return [path]
 
     def forget(self, campaign: int) -> None:
-        """Remove the inputs of a campaign that were fetched: the queue has them."""
+        """Remove the tickets of a campaign: the queue has them."""
         shutil.rmtree(self._folder(campaign), ignore_errors=True)
 
-    def out(self, campaign: Any, plan: Plan, row: Any, ad: Mapping[str, Any]) -> str | Ending | None:
-        """Store the outputs of a job that did well.
+    def out(self, campaign: Any, plan: Plan, row: Any, ad: Mapping[str, Any]) -> str | Ending | None:  # noqa: ARG002
+        """What a job that did well has stored, as JSON; how it ended after all where something lacks.
 
-        Returns:
-            What was stored, as JSON; how the attempt ended after all where an output cannot be stored; None where the
-            store does not answer: the next look tries again.
+        None where the store does not answer: the next look tries again.
         """
-        spool = self._settings.state_dir / "spool"
-        place = folder(spool, int(ad["ClusterId"]), int(ad["ProcId"]))
         stored = []
         try:
-            for file in _filled(plan, row).outputs:
-                size, digest = self._measured(place / file.path)
-                self._store.upload(_user(campaign), self.key(campaign, file.url), place / file.path)
-                stored.append({"path": file.path, "url": file.url, "bytes": size, "sha256": digest})
+            for one in stage_of(plan, row).outputs:
+                found = self._objects.find(user_of(campaign), self.key(campaign, one.url))
+                if found is None or found.metadata.get(ATTEMPT) != attempt_of(place_of(campaign, row)):
+                    what = f"The job has not stored {one.path} at {one.url}."
+                    return Ending(Fault.STAGING, f"{Trouble.MISSING.value}: {one.path}", what)
+                size, digest = found.bytes, found.metadata.get(SHA256, "")
+                stored.append({"path": one.path, "url": one.url, "bytes": size, "sha256": digest})
         except NotAvailableError as error:
             log.warning("campaign %s, row %s: %s", campaign.name, row.row_id, error)
             return None
-        except (StagingError, OSError) as error:
-            return Ending(Fault.STAGING, str(error)[:120], str(error))
+        except StagingError as error:
+            return Ending(Fault.STAGING, error.what[:120], error.what)
         return json.dumps(stored)
 
     def key(self, campaign: Any, url: str) -> str:
@@ -105,47 +104,64 @@ class Staging:
         Raises:
             StagingError: It is not the owner's.
         """
-        parts = urlsplit(url)
-        key = unquote(parts.path.removeprefix("/"))
-        mine = user_bucket(self._settings.storage.bucket, _user(campaign))
-        if parts.netloc == mine and key.startswith(USER_FOLDER):
-            key = key.removeprefix(USER_FOLDER)
-        elif parts.netloc:
-            raise StagingError(
-                f"{url} is not in the owner's own storage, s3://{mine}/{USER_FOLDER}, for short s3:///."
-            )
-        if not key or key.endswith("/") or ".." in key.split("/"):
-            raise StagingError(f"{url} names no object.")
-        return key
-
-    def _measured(self, path: Path) -> tuple[int, str]:
-        """Size and SHA-256 of a plain file that a job sent.
-
-        Raises:
-            StagingError: It is no plain file, or too large.
-            OSError: It is not there.
-        """
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as stream:
-            about = os.fstat(descriptor)
-            if not stat.S_ISREG(about.st_mode):
-                raise StagingError(f"The output {path.name} is no plain file.")
-            if about.st_size > self._limit_bytes:
-                raise StagingError(f"The output {path.name} {self._too_large(about.st_size)}")
-            return about.st_size, hashlib.file_digest(stream, "sha256").hexdigest()
-
-    def _too_large(self, size: int) -> str:
-        most = self._settings.limits.staged_mb
-        return f"has {size // 1_000_000} MB, and the hub carries {most} MB at most; have the job fetch and store it itself."
+        return own_key(self._settings, user_of(campaign), url)
 
     def _folder(self, campaign: int) -> Path:
         top = private_directory(self._settings.state_dir / "campaigns")
-        return private_directory(private_directory(top / str(campaign)) / "inputs")
+        return private_directory(private_directory(top / str(campaign)) / "tickets")
 
 
-def _filled(plan: Plan, row: Any) -> Any:
+def own_key(settings: HubSettings, user: str, url: str) -> str:
+    """The object that a URL names, below a user's own folder.
+
+    Raises:
+        StagingError: It is not the user's.
+    """
+    parts = urlsplit(url)
+    key = unquote(parts.path.removeprefix("/"))
+    mine = user_bucket(settings.storage.bucket, user)
+    if parts.netloc == mine and key.startswith(USER_FOLDER):
+        key = key.removeprefix(USER_FOLDER)
+    elif parts.netloc:
+        raise StagingError(
+            Trouble.DENIED,
+            f"{url} is not in the owner's own storage, s3://{mine}/{USER_FOLDER}, for short s3:///.",
+        )
+    if not key or key.endswith("/") or ".." in key.split("/"):
+        raise StagingError(Trouble.DENIED, f"{url} names no object.")
+    return key
+
+
+def require_size(settings: HubSettings, stage: PlanStage, total_bytes: int) -> None:
+    """Refuse what is more than the federation stages for one job, or than the job has asked disk for.
+
+    Raises:
+        StagingError: With both numbers.
+    """
+    for most_mb, whose in (
+        (settings.limits.staged_mb, "and the federation stages {} MB for one job at most"),
+        (stage.disk_mb, "but it asks for {} MB of disk (disk_mb)"),
+    ):
+        if total_bytes > most_mb * 1024 * 1024:
+            have = f"The job's files have {-(-total_bytes // (1024 * 1024))} MB, "
+            raise StagingError(Trouble.LARGE, have + whose.format(most_mb) + ".")
+
+
+def stage_of(plan: Plan, row: Any) -> PlanStage:
+    """The stage of a row, filled with its values."""
     return filled(plan.stages[row.stage], Row(row.row_id, tuple(json.loads(row.cells))))
 
 
-def _user(campaign: Any) -> str:
+def place_of(campaign: Any, row: Any) -> Place:
+    """Which attempt of which row it is now."""
+    return campaign.id, row.id, row.attempt
+
+
+def attempt_of(place: Place) -> str:
+    """The same as the metadata of an output has it."""
+    return ".".join(map(str, place))
+
+
+def user_of(campaign: Any) -> str:
+    """The owner as buckets are named after."""
     return f"{campaign.centre}.{campaign.user}"

@@ -194,13 +194,16 @@ class Access:
     """
 
     policy: Policy
+    counts: bool = True
+    """Whether its calls are counted by identity; pilots of a centre share one, and jobs have many."""
 
     def __call__(self, request: Request) -> Caller | None:
         """Identify the caller of a request and hold it against the policy."""
         caller = None
         if self.policy.needs_token:
             caller = request.app.state.services.callers.identify(bearer(request))
-            request.app.state.services.limits.count_caller(caller.iss, caller.sub)
+            if self.counts:
+                request.app.state.services.limits.count_caller(caller.iss, caller.sub)
         self.policy.require(caller, request.path_params)
         return caller
 

@@ -12,7 +12,19 @@ from fastapi import FastAPI, Request, Response
 from fallow import __version__
 from fallow.errors import FallowError
 from fallow.messages import Refusal
-from fallow_matcher.gateway import audit, campaigns, capacity, errors, explain, images, ledger, reports, routes, rules
+from fallow_matcher.gateway import (
+    audit,
+    campaigns,
+    capacity,
+    errors,
+    explain,
+    images,
+    ledger,
+    reports,
+    routes,
+    rules,
+    staging,
+)
 from fallow_matcher.gateway.access import routes_without_policy
 from fallow_matcher.gateway.errors import GatewayError
 from fallow_matcher.gateway.limits import BodyLimit
@@ -48,6 +60,7 @@ def create_app(services: Services) -> FastAPI:
     ledger.install(app)
     campaigns.install(app)
     images.install(app)
+    staging.install(app)
     errors.install(app)
     if missing := routes_without_policy(app):
         raise FallowError(

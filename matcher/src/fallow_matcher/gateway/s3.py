@@ -16,7 +16,6 @@ from fallow_matcher.settings import StorageSettings, require_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 T = TypeVar("T")
 
@@ -114,9 +113,9 @@ class Store:
         """
         bucket = user_bucket(self._settings.bucket, user)
         prefix = USER_FOLDER + below
-        self._call(lambda: self._ensure(bucket))
-        given = self._call(
-            lambda: self._client("sts").assume_role(
+        self.ensure(bucket)
+        given = self.call(
+            lambda: self.client("sts").assume_role(
                 RoleArn=self._settings.role,
                 RoleSessionName=user[:64],
                 DurationSeconds=life_s,
@@ -135,79 +134,40 @@ class Store:
             expires=expires,
         )
 
-    def upload(self, user: str, key: str, path: Path) -> None:
-        """Store a file as a user's own object, whole or not at all.
-
-        Args:
-            user: `<centre>.<name>`.
-            key: The object's name below the user's own folder.
-            path: The file.
-
-        Raises:
-            NotAvailableError: The store does not answer.
-        """
-        bucket = user_bucket(self._settings.bucket, user)
-        self._call(lambda: self._ensure(bucket))
-        self._call(lambda: self._client("s3").upload_file(str(path), bucket, USER_FOLDER + key))
-
-    def download(self, user: str, key: str, path: Path, limit_bytes: int) -> int | None:
-        """Fetch a user's own object into a file; its size, or None when there is none. A larger one is not fetched.
-
-        Raises:
-            NotAvailableError: The store does not answer.
-        """
-        from botocore.exceptions import ClientError
-
-        bucket = user_bucket(self._settings.bucket, user)
-
-        def fetch() -> int | None:
-            try:
-                found = self._client("s3").head_object(Bucket=bucket, Key=USER_FOLDER + key)
-            except ClientError as error:
-                if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
-                    return None
-                raise
-            size = int(found["ContentLength"])
-            if size <= limit_bytes:
-                self._client("s3").download_file(bucket, USER_FOLDER + key, str(path))
-            return size
-
-        return self._call(fetch)
-
     def image_bytes(self, digest: str) -> int | None:
         """The size of an image, or None when there is none."""
         from botocore.exceptions import ClientError
 
         def head() -> int | None:
             try:
-                found = self._client("s3").head_object(Bucket=self._settings.bucket, Key=image_key(digest))
+                found = self.client("s3").head_object(Bucket=self._settings.bucket, Key=image_key(digest))
             except ClientError as error:
                 if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                     return None
                 raise
             return int(found["ContentLength"])
 
-        return self._call(head)
+        return self.call(head)
 
     def image_is_sound(self, digest: str) -> bool:
         """Whether the bytes of an image have its digest: the store says so, or they are read again."""
         place = {"Bucket": self._settings.bucket, "Key": image_key(digest)}
 
         def look() -> bool:
-            found = self._client("s3").head_object(**place, ChecksumMode="ENABLED")
+            found = self.client("s3").head_object(**place, ChecksumMode="ENABLED")
             if "ChecksumSHA256" in found:
                 return bool(found["ChecksumSHA256"] == checksum(digest))
             seen = hashlib.sha256()
-            for chunk in self._client("s3").get_object(**place)["Body"].iter_chunks(1 << 20):
+            for chunk in self.client("s3").get_object(**place)["Body"].iter_chunks(1 << 20):
                 seen.update(chunk)
             return f"sha256:{seen.hexdigest()}" == digest
 
-        return self._call(look)
+        return self.call(look)
 
     def remove_image(self, digest: str) -> None:
         """Delete an image; nothing happens where there is none."""
-        self._call(
-            lambda: self._client("s3").delete_object(Bucket=self._settings.bucket, Key=image_key(digest))
+        self.call(
+            lambda: self.client("s3").delete_object(Bucket=self._settings.bucket, Key=image_key(digest))
         )
 
     def image_url(self, digest: str, operation: str, life_s: int) -> str:
@@ -223,25 +183,33 @@ class Store:
         """
         writes = operation == "put_object"
         once = {"IfNoneMatch": "*", "ChecksumSHA256": checksum(digest)} if writes else {}
-        url: str = self._client("s3").generate_presigned_url(
+        url: str = self.client("s3").generate_presigned_url(
             operation,
             Params={"Bucket": self._settings.bucket, "Key": image_key(digest), **once},
             ExpiresIn=life_s,
         )
         return url
 
-    def _ensure(self, bucket: str) -> None:
-        if bucket in self._ready:
-            return
-        client = self._client("s3")
+    def ensure(self, bucket: str) -> None:
+        """Make a bucket if it is missing.
+
+        Raises:
+            NotAvailableError: The store does not answer.
+        """
+        if bucket not in self._ready:
+            self.call(lambda: self._make(bucket))
+            self._ready.add(bucket)
+
+    def _make(self, bucket: str) -> None:
+        client = self.client("s3")
         try:
             client.create_bucket(Bucket=bucket)
         except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
             client.head_bucket(Bucket=bucket)
         client.put_object(Bucket=bucket, Key=MARKER, Body=b"")
-        self._ready.add(bucket)
 
-    def _client(self, service: str) -> Any:
+    def client(self, service: str) -> Any:
+        """A client of one of the store's services, with the hub's keys."""
         if service not in self._clients:
             import boto3
             from botocore.config import Config
@@ -263,7 +231,12 @@ class Store:
             )
         return self._clients[service]
 
-    def _call(self, call: Callable[[], T]) -> T:
+    def call(self, call: Callable[[], T]) -> T:
+        """What a call of a client gives.
+
+        Raises:
+            NotAvailableError: The store does not answer, or does not do it.
+        """
         from boto3.exceptions import Boto3Error
         from botocore.exceptions import BotoCoreError, ClientError
 

@@ -2,7 +2,7 @@
 # with the job's environment: nothing from the job is trusted here. The lines above have emptied the environment but
 # for the payload's own variables, which carry a prefix, and have set the site's values:
 #   apptainer version path execute libexec store verified entry check_sif home extra_binds procs_user procs_job requests
-#   no_network
+#   staging no_network
 # Only words that HTCondor is known to pass are accepted; what the payload sees is decided below, not by them.
 refuse() {
     printf 'fallow-apptainer: %s\n' "$1" >&2
@@ -130,6 +130,34 @@ digest=${digest%.sif}
 stored "$digest"
 main=$file
 
+# staged in|out: the pilot moves the job's files between S3 and here; it takes the request away when it is done.
+staged() {
+    place=${scratch#"$execute"/dir_}
+    request=$staging/$1.${place%%/*}
+    printf '%s\n' "dir_$place" >"$request.draft"
+    mv "$request.draft" "$request.wanted"
+    while [ -e "$request.wanted" ]; do
+        sleep 0.1
+    done
+    said='away: The pilot did not answer.'
+    [ ! -f "$request.said" ] || read -r said <"$request.said" || :
+    rm -f "$request.said"
+    [ "$said" = ok ] && return 0
+    : >"$scratch/.condor_container_launched"
+    printf 'fallow: staging: %s\n' "$said" >&2
+    exit 126
+}
+
+leaves=no
+if [ -f "$scratch/_fallow_ticket" ]; then
+    while read -r word _; do
+        case $word in
+        in) staged in ;;
+        out) leaves=yes ;;
+        esac
+    done <"$scratch/_fallow_ticket"
+fi
+
 export APPTAINER_TMPDIR="$scratch" APPTAINER_CACHEDIR="$scratch"
 
 # The payload's own arguments stay last, ours are put before them.
@@ -158,6 +186,19 @@ ulimit -c 0
 ulimit -u "$procs_user" 2>/dev/null || ulimit -p "$procs_user" 2>/dev/null || :
 export APPTAINERENV_FALLOW_PROCS=$((procs_job + 256 * cpus))
 
-exec "$apptainer" -s "$verb" --userns --containall --no-eval --no-mount bind-paths,hostfs,cwd \
+set -- -s "$verb" --userns --containall --no-eval --no-mount bind-paths,hostfs,cwd \
     -W "$scratch" --home "$scratch" --pwd "$pwd_dir" -B "$scratch" \
     -B "$entry:/condor_container_launcher.sh:ro" "$@"
+[ "$leaves" = yes ] || exec "$apptainer" "$@"
+
+# A signal is for the payload; what it has made is stored when it has ended well.
+"$apptainer" "$@" <&0 &
+payload=$!
+trap 'kill -TERM "$payload" 2>/dev/null' TERM
+status=0
+while :; do
+    wait "$payload" && status=0 || status=$?
+    kill -0 "$payload" 2>/dev/null || break
+done
+[ "$status" -ne 0 ] || staged out
+exit "$status"

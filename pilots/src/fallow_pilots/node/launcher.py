@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
+from fallow.files import private_directory
 from fallow_pilots.node import jail
 from fallow_pilots.node.layout import Layout
+from fallow_pilots.node.stagerequests import CACHE
 
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -55,6 +57,7 @@ def text(layout: Layout, values: Values) -> str:
         "store": str(values.store),
         "verified": str(layout.verified),
         "requests": str(layout.requests),
+        "staging": str(layout.staging),
         "entry": str(layout.payload_entry),
         "check_sif": str(values.check_image),
         "home": str(layout.root / "home"),
@@ -86,9 +89,9 @@ def jail_plan(layout: Layout, values: Values) -> dict[str, object]:
             for path in sorted(set(shown), key=lambda path: len(path.parts))
             if os.path.lexists(path)
         ],
-        "writable": [str(layout.root / name) for name in ("log", "run", "spool", "requests")],
+        "writable": [str(layout.root / name) for name in ("log", "run", "spool", "requests", "staging")],
         "execute": str(layout.execute),
-        "hidden": [str(layout.tokens)],
+        "hidden": [str(layout.tokens), str(values.store / CACHE)],
         "read_only": [str(layout.root)],
     }
 
@@ -100,6 +103,7 @@ def jailed(layout: Layout) -> list[str]:
 
 def write(layout: Layout, values: Values) -> None:
     """Put the script and the payload's entry into the pilot's directory."""
+    private_directory(values.store / CACHE)
     layout.launcher.write_text(text(layout, values), encoding="utf-8")
     layout.launcher.chmod(0o700)
     command = shlex.join([*jailed(layout), str(values.starter)])

@@ -88,6 +88,11 @@ class Layout:
         return self.root / "requests"
 
     @property
+    def staging(self) -> Path:
+        """What launchers want staged, and what they are told."""
+        return self.root / "staging"
+
+    @property
     def verified(self) -> Path:
         """One mark per image whose digest this pilot has checked."""
         return self.root / "verified"
@@ -105,6 +110,7 @@ class Layout:
             "requests",
             "run",
             "spool",
+            "staging",
             "tokens",
             "verified",
         ):

@@ -24,6 +24,7 @@ from fallow_pilots.node.pool import Pool
 from fallow_pilots.node.report import Reporter, proxy_environment, report
 from fallow_pilots.node.several import own_part, write_outcome
 from fallow_pilots.node.signals import Signals
+from fallow_pilots.node.stagerequests import StageRequests
 from fallow_pilots.node.supervisor import TICK_S, Supervisor
 from fallow_pilots.node.token import TokenCopy
 from fallow_pilots.nodefindings import NodeCheck, node_file, write_node_check
@@ -147,6 +148,7 @@ def _live(
     until = int(deadline.until(time.time()))
     values = condor.settings(spec, place, examined.programs, examined.node, until)
     place.config.write_text(condor.render(values), encoding="utf-8")
+    environment = {**os.environ, **proxy_environment(spec)}
     pool = Pool(place, examined.programs)
     pool.start()
     life.offered = time.time(), examined.node.cores
@@ -154,7 +156,8 @@ def _live(
         spec=spec,
         pool=pool,
         token=token,
-        images=ImageRequests(place, spec_path, {**os.environ, **proxy_environment(spec)}),
+        images=ImageRequests(place, spec_path, environment),
+        files=StageRequests(place, spec_path, environment),
         signals=signals,
         deadline=deadline,
         history=History(place.logs / "history"),

@@ -15,6 +15,7 @@ from fallow_pilots.node.latch import black_hole
 from fallow_pilots.node.lifecycle import Asked, Phase, Situation, next_phase
 from fallow_pilots.node.pool import SETUP_S, Pool
 from fallow_pilots.node.signals import Signals
+from fallow_pilots.node.stagerequests import StageRequests
 from fallow_pilots.node.token import TokenCopy
 from fallow_pilots.order import Order, Wish, read_order
 from fallow_pilots.spec import PilotSpec
@@ -57,6 +58,7 @@ class Supervisor:
         pool: Its HTCondor, started.
         token: Its token.
         images: The images that its payloads wait for.
+        files: The files that they wait for, or leave.
         signals: What the batch system asks.
         deadline: Who says when the pilot must have left.
         history: What ran here.
@@ -69,6 +71,7 @@ class Supervisor:
     pool: Pool
     token: TokenCopy
     images: ImageRequests
+    files: StageRequests
     signals: Signals
     deadline: Deadline
     history: History
@@ -89,6 +92,7 @@ class Supervisor:
         while self.pool.ended() is None:
             self.signals.wait(TICK_S)
             self.images.look()
+            self.files.look()
             self._read_order()
             self._keep_token()
             self._look_into_pool()
