@@ -12,6 +12,7 @@ from fallow_pilots.credentials import Credentials, hub_client
 from fallow_pilots.launcher import Launcher
 from fallow_pilots.layout import Layout
 from fallow_pilots.policy import Policy, read_policy
+from fallow_pilots.prefetch import Prefetcher
 from fallow_pilots.store import Store
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class Centre:
             self.credentials,
             publish=lambda offer: hub.publish_offer(centre, offer),
             reported=hub.report,
+            prefetch=Prefetcher(hub).kick,
         )
 
     def reload(self) -> None:

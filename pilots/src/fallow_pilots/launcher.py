@@ -60,6 +60,7 @@ class Launcher:
         publish: Shows an offer at the hub.
         reported: Asks the hub how a pilot ended that left no file.
         clock: The launcher's clock.
+        prefetch: Is told in each cycle in which the centre gives something; must not wait.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class Launcher:
         publish: Callable[[Offer], None],
         reported: Reported,
         clock: Callable[[], datetime] = utc_now,
+        prefetch: Callable[[Policy], None] = lambda _: None,
     ) -> None:
         self.policy = policy
         self._batch = batch
@@ -79,6 +81,7 @@ class Launcher:
         self._credentials = credentials
         self._publish = publish
         self._clock = clock
+        self._prefetch = prefetch
         self._layout = Layout(policy)
         self.stopper = Stopper(
             self.watch, batch, store, self._layout, eviction_s(policy.pilot.drain_grace_s), clock
@@ -118,6 +121,8 @@ class Launcher:
         trouble = joining.trouble or self._show(offer)
         if trouble is None:
             self.watch.hear(view.records)
+            if read_halt(self._store) is None:
+                self._prefetch(self.policy)
         report = Report(
             at=self._clock().isoformat(timespec="seconds"),
             launched=launched,

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError
 
 from fallow.errors import SettingsError
 from fallow.files import read_private, write_private
+from fallow.images.messages import PublicKey
 from fallow.offers import CentreName
 from fallow.settings import Settings
 
@@ -58,6 +59,12 @@ class PilotSpec(Settings):
     """Local directory on the node under which the pilot makes its own, removed at its end."""
     image_store_dir: Path
     """The centre's store of images, shared by its pilots."""
+    image_quota_mb: Optional[int] = Field(default=None, ge=1)
+    """What the images in the store may have together; none: what its file system has."""
+    image_copies: tuple[Path, ...] = ()
+    """Directories in which the site has copies of images."""
+    image_signers: tuple[PublicKey, ...] = ()
+    """Public keys of those whom the site trusts to say which files an image holds."""
     proxy: Optional[str] = None
     """HTTP proxy that the node needs to reach the gateway, `http://host:port`."""
     cvmfs: tuple[str, ...] = ()

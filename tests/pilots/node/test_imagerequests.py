@@ -33,6 +33,13 @@ def test_a_request_without_a_digest_starts_nothing(requests: ImageRequests, plac
     assert (list(place.requests.iterdir()), requests._running) == ([], {})
 
 
+def test_what_says_that_an_image_is_in_use_stays(requests: ImageRequests, place: Layout) -> None:
+    use = place.requests / f"{'ab' * 32}.use.1"
+    use.touch()
+    requests.look()
+    assert use.exists()
+
+
 def test_many_requests_are_answered_a_few_at_a_time(requests: ImageRequests, place: Layout) -> None:
     for number in range(MOST_AT_ONCE + 1):
         (place.requests / f"{number:064x}").touch()

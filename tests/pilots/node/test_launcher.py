@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fallow_pilots.node.images import fingerprint
+from fallow_pilots.images.store import fingerprint
 from fallow_pilots.node.launcher import Values, jail_plan, text, write
 from fallow_pilots.node.layout import Layout
 
@@ -17,6 +17,11 @@ DIGEST = "ab" * 32
 OTHER = "cd" * 32
 IMAGE = f"/fallow/images/sha256-{DIGEST}.sif"
 SHELLS = [shell for shell in map(shutil.which, ("dash", "bash")) if shell]
+
+
+def checked(path: Path, run: Path | None = None) -> str:
+    """The mark of an image that the pilot has checked."""
+    return f"{fingerprint(path)}\n{path}\n{run or path}\n"
 
 
 @pytest.fixture
@@ -62,7 +67,7 @@ class Launcher:
         for digest in (DIGEST, OTHER):
             path = values.store / f"sha256-{digest}.sif"
             path.write_bytes(b"image")
-            (place.verified / digest).write_text(fingerprint(path) + "\n")
+            (place.verified / digest).write_text(checked(path))
 
     def run(self, *words: str, environment: Mapping[str, str] | None = None) -> Ran:
         command = [self.shell, str(self.place.launcher), *words]
@@ -219,7 +224,7 @@ def test_an_image_that_changed_waits_for_the_pilot(launcher: Launcher) -> None:
     def pilot() -> None:
         while not request.exists() and not taken.wait(0.02):
             pass
-        (launcher.place.verified / DIGEST).write_text(fingerprint(stored) + "\n")
+        (launcher.place.verified / DIGEST).write_text(checked(stored))
         request.unlink()
 
     answering = threading.Thread(target=pilot)
@@ -247,6 +252,41 @@ def test_an_image_that_cannot_be_had_starts_nothing(launcher: Launcher) -> None:
     answering.join()
     assert ran.status == 255
     assert f"the image sha256:{DIGEST} cannot be had here" in ran.errors
+
+
+def test_what_the_pilot_has_unpacked_is_run_instead_of_the_file(launcher: Launcher) -> None:
+    stored, run = launcher.values.store / f"sha256-{DIGEST}.sif", launcher.place.unpacked / DIGEST
+    run.mkdir()
+    (launcher.place.verified / DIGEST).write_text(checked(stored, run))
+    words = launcher.payload(images=f"sha256:{DIGEST}").words
+    assert words[words.index("/condor_container_launcher.sh") - 1] == str(run)
+    assert f"{stored}:/fallow/images/sha256-{DIGEST}.sif:ro" in words
+
+
+def test_the_pilot_is_told_which_images_a_payload_runs_in(launcher: Launcher) -> None:
+    launcher.payload(images=f"sha256:{OTHER}")
+    told = {path.name for path in launcher.place.requests.iterdir()}
+    assert told == {f"{DIGEST}.use.1", f"{OTHER}.use.1"}
+
+
+@pytest.mark.parametrize("mark", ["", "1 2 3\n", "absent\nx\n", "1 2 3\n/nothing\n/nothing\n"])
+def test_a_mark_that_is_not_whole_is_none(launcher: Launcher, mark: str) -> None:
+    (launcher.place.verified / DIGEST).write_text(mark)
+    request = launcher.place.requests / DIGEST
+    ended = threading.Event()
+
+    def pilot() -> None:
+        while not request.exists() and not ended.wait(0.02):
+            pass
+        request.unlink(missing_ok=True)
+
+    answering = threading.Thread(target=pilot)
+    answering.start()
+    ran = launcher.payload()
+    ended.set()
+    answering.join()
+    assert ran.status != 0
+    assert ran.words == [""]
 
 
 def test_paths_with_odd_characters_survive(place: Layout, values: Values) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fallow.errors import NotAvailableError, UsageError
+from fallow.files import sha256_of
+from fallow.images.tree import tree_digest
 
 log = logging.getLogger(__name__)
 
@@ -75,8 +76,30 @@ def _file(path: Path) -> Source:
     )
 
 
+def identity(source: Source) -> str | None:
+    """What an image of `source` is made from, in short; None where that lies elsewhere or is not all in `source`.
+
+    The same directory, layout or archive gives an image with the same files, so it need not be made twice.
+    """
+    try:
+        path = Path(source.apptainer)
+        if path.is_dir():
+            return f"directory {tree_digest(path)}"
+        if local := _LOCAL.fullmatch(source.apptainer):
+            name, _, rest = local[2].partition(":")
+            path = Path(name)
+            content = tree_digest(path) if path.is_dir() else f"sha256:{sha256_of(path)}"
+            return f"{local[1]} {content} {rest}"
+    except OSError as error:
+        raise UsageError(
+            f"{error.filename or source.shown} cannot be read: {error.strerror}.",
+            remedy="Make it readable for you.",
+        ) from error
+    return None
+
+
 def build(source: Source, target: Path, *, unpacked: bool = False) -> None:
-    """Make the SIF `target` of `source`, or a directory; the same source gives the same bytes as far as Apptainer can.
+    """Make the SIF `target` of `source`, or a directory. Apptainer puts the time into it: no two SIFs have one digest.
 
     Raises:
         NotAvailableError: Apptainer is missing.
@@ -92,17 +115,9 @@ def build(source: Source, target: Path, *, unpacked: bool = False) -> None:
     if not source.apptainer.startswith("oras://"):
         kind = ["--sandbox"] if unpacked else []
         argv = [program, "build", "--force", *kind, str(target), source.apptainer]
-    # Times and identifiers in the image come from here, so that a second build gives the same digest.
-    environment = {"SOURCE_DATE_EPOCH": "1", **os.environ}
     log.info("%s", " ".join(argv))
     done = subprocess.run(
-        argv,
-        check=False,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-        env=environment,
+        argv, check=False, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace"
     )
     for line in done.stderr.splitlines():
         log.info("apptainer: %s", line)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from fallow.errors import UsageError
-from fallow.files import private_directory
-from fallow.images.build import Source, build
+from fallow.files import private_directory, write_private
+from fallow.images.build import Source, build, identity
 from fallow.images.client import ImageClient
 from fallow.images.messages import Statement
-from fallow.images.names import TagName
+from fallow.images.names import TagName, is_digest
 from fallow.images.signing import sign
 from fallow.queue.images import Digests, cache_file, publish
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
     from fallow.client import ClientSettings
     from fallow.hub import HubClient
+
+_REMEMBERED = 1000
 
 
 class Wishes(NamedTuple):
@@ -61,6 +64,11 @@ def publish_source(
     Raises:
         FallowError: It cannot be made, sent or tagged; whatever has been done needs not be done again.
     """
+    made_from = None if source.is_sif or wishes.key or wishes.keep else identity(source)
+    if made_from is not None and (found := _known(hub, made_from)) is not None:
+        digest, size = found
+        ImageClient(hub).state(digest, Statement(labels=dict(wishes.labels), source=source.shown))
+        return Done(digest, size, False, _tagged(hub, digest, wishes))
     with tempfile.TemporaryDirectory(prefix="build-", dir=private_directory(cache_file().parent)) as work:
         path = Path(source.apptainer)
         if not source.is_sif:
@@ -78,9 +86,40 @@ def publish_source(
         size = path.stat().st_size
         watch.step("sending", size)
         sent = publish(hub, path, digest, ca_file=settings.ca_file, statement=statement, watch=watch.sent)
-        client = ImageClient(hub)
-        tags = [client.set_tag(name, digest, move=wishes.move) for name in wishes.tags]
-        return Done(digest, size, sent, [str(TagName(tag.owner, tag.name, tag.tag)) for tag in tags])
+        if made_from is not None:
+            _remember(made_from, digest)
+        return Done(digest, size, sent, _tagged(hub, digest, wishes))
+
+
+def _tagged(hub: HubClient, digest: str, wishes: Wishes) -> list[str]:
+    client = ImageClient(hub)
+    tags = [client.set_tag(name, digest, move=wishes.move) for name in wishes.tags]
+    return [str(TagName(tag.owner, tag.name, tag.tag)) for tag in tags]
+
+
+def _known(hub: HubClient, made_from: str) -> tuple[str, int] | None:
+    """The image that was made from just this before, and its size, if the hub has it still."""
+    digest = _memory().get(made_from)
+    found = hub.image_url(digest) if digest is not None and is_digest(digest) else None
+    return (digest, found.bytes) if digest is not None and found is not None else None
+
+
+def _remember(made_from: str, digest: str) -> None:
+    known = {**_memory(), made_from: digest}
+    write_private(_built(), json.dumps(dict(list(known.items())[-_REMEMBERED:])))
+
+
+def _memory() -> dict[str, str]:
+    """What images were made from, and their digests; a damaged memory is started anew."""
+    try:
+        known = json.loads(_built().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(key): str(value) for key, value in known.items()} if isinstance(known, dict) else {}
+
+
+def _built() -> Path:
+    return cache_file().with_name("built.json")
 
 
 def _target(keep: Path | None, work: Path) -> Path:

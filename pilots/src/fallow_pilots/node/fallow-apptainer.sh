@@ -83,17 +83,23 @@ case $image in
     ;;
 esac
 
-# stored DIGEST: the path of a verified image in the store, fetched when it is missing or has changed.
+# known DIGEST: whether the pilot has checked the image, and it is still what was checked. Sets file, the image, and run,
+# what is run of it: a directory where this node cannot mount it.
+known() {
+    was='' file='' run=''
+    [ ! -f "$verified/$1" ] || { read -r was && read -r file && read -r run; } <"$verified/$1" || return 1
+    [ -n "$run" ] && [ "$(stat -L -c '%i %s %Y %Z' "$file" 2>/dev/null)" = "$was" ] && [ -e "$run" ]
+}
+
+# stored DIGEST: a verified image, fetched when it is missing or has changed.
 stored() {
     case $1 in
     *[!0-9a-f]*) refuse "an image digest is malformed" ;;
     esac
     [ ${#1} -eq 64 ] || refuse "an image digest is malformed"
-    file=$store/sha256-$1.sif
-    seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
-    known=''
-    [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
-    [ "$seen" != "$known" ] || return 0
+    # Before it is looked at: from now on the pilot keeps it in the store.
+    : >"$requests/$1.use.$starter"
+    ! known "$1" || return 0
     # The pilot holds the token and fetches; it takes the request away when it is done. Where the image is said to lie
     # is the job's word: the pilot asks there.
     printf '%s\n' "$source" >>"$requests/$1.from"
@@ -101,17 +107,20 @@ stored() {
     while [ -e "$requests/$1" ]; do
         sleep 0.2
     done
-    known=''
-    [ ! -f "$verified/$1" ] || read -r known <"$verified/$1"
-    [ "$known" != absent ] || turn_away "the hub has no image sha256:$1, or it is not in the registry that the job names"
-    seen=$(stat -L -c '%i %s %Y' "$file" 2>/dev/null) || seen=missing
-    [ "$seen" = "$known" ] || refuse "the image sha256:$1 cannot be had here"
+    ! known "$1" || return 0
+    [ "$was" != absent ] || turn_away "the hub has no image sha256:$1, or it is not in the registry that the job names"
+    refuse "the image sha256:$1 cannot be had here"
 }
 
 case $workdir in
 "$execute"/dir_*/../* | *..* | *:* | *,*) refuse "the scratch directory is not one of ours" ;;
 "$execute"/dir_*) scratch=$workdir ;;
 *) refuse "the scratch directory is not one of ours" ;;
+esac
+starter=${scratch#"$execute"/dir_}
+starter=${starter%%/*}
+case $starter in
+'' | *[!0-9]*) refuse "the scratch directory is not one of ours" ;;
 esac
 case $pwd_dir in
 "$scratch" | "$scratch"/*) ;;
@@ -128,7 +137,7 @@ digest=${image#/fallow/images/sha256-}
 digest=${digest%.sif}
 [ "$image" = "/fallow/images/sha256-$digest.sif" ] || refuse "the image is not named by its digest"
 stored "$digest"
-main=$file
+main=$run
 
 # staged in|out: the pilot moves the job's files between S3 and here; it takes the request away when it is done.
 staged() {

@@ -8,76 +8,31 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-import requests
-
-from fallow.errors import FallowError, NotAvailableError, RefusedError
-from fallow.hub import HubClient
+from fallow.errors import FallowError
+from fallow.images.messages import Published
+from fallow_pilots.images import copies
+from fallow_pilots.images.hub import HubImages
+from fallow_pilots.images.store import ImageStore, fingerprint
 from fallow_pilots.node.hub import hub_of
-from fallow_pilots.node.imagerequests import NO_SUCH_IMAGE
-from fallow_pilots.node.images import CHUNK_BYTES, ImageStore, Source, fingerprint
 from fallow_pilots.node.registry import Registries
+from fallow_pilots.node.unpack import fuse_is_there, unpacked
 from fallow_pilots.spec import PilotSpec
 
-CONNECT_S = 10.0
-SILENCE_S = 60.0
-"""The longest that the store of images may send nothing."""
 
-
-class NoSuchImageError(RefusedError):
-    """The hub does not have an image: no pilot would get it."""
-
-    exit_code = NO_SUCH_IMAGE
-
-
-class HubImages:
-    """Opens images at the hub: the gateway names the place, the S3 store sends the bytes."""
-
-    def __init__(self, hub: HubClient, ca_file: Path | None, proxy: str | None) -> None:
-        self._hub = hub
-        self._verify = str(ca_file) if ca_file else True
-        self._proxies: dict[str, str] = {"http": proxy, "https": proxy} if proxy else {}
-
-    @contextmanager
-    def open(self, digest: str) -> Iterator[Source]:
-        """The image's size and bytes.
-
-        Raises:
-            RefusedError: The hub has no such image, or names a place that is no web address.
-            NotAvailableError: Hub or store do not answer.
-        """
-        found = self._hub.image_url(f"sha256:{digest}")
-        if found is None:
-            raise NoSuchImageError(f"The hub has no image sha256:{digest}.")
-        if urlsplit(found.url).scheme not in {"https", "http"}:
-            raise RefusedError(f"The hub names no web address for the image sha256:{digest}.")
-        try:
-            with requests.get(
-                found.url,
-                stream=True,
-                allow_redirects=False,
-                timeout=(CONNECT_S, SILENCE_S),
-                verify=self._verify,
-                proxies=self._proxies,
-            ) as answer:
-                if answer.status_code != 200:
-                    raise NotAvailableError(
-                        f"The store answered {answer.status_code} for the image sha256:{digest}.",
-                        retryable=True,
-                    )
-                yield Source(found.bytes, answer.iter_content(CHUNK_BYTES))
-        except requests.RequestException as error:
-            # The exception's text holds the presigned URL, which is as good as a password.
-            raise NotAvailableError(
-                f"The image sha256:{digest} could not be read: {type(error).__name__}.", retryable=True
-            ) from None
+def store_of(spec: PilotSpec) -> ImageStore:
+    """The centre's image store, filled from the hub."""
+    opener = HubImages(hub_of(spec), spec.ca_file, spec.proxy).open
+    quota_bytes = None if spec.image_quota_mb is None else spec.image_quota_mb * 1_000_000
+    return ImageStore(spec.image_store_dir, opener, quota_bytes=quota_bytes)
 
 
 def fetch(spec: PilotSpec, verified: Path, digest: str, sources: Path) -> Path:
-    """Have an image in the centre's store, checked, and mark it as checked on this node.
+    """Have an image here, checked, and mark it as checked on this node: a copy of the site's, or in the centre's store.
+
+    The mark has three lines: the image's fingerprint, the image, and what is run, which is a directory where the node has
+    no FUSE to mount the image with.
 
     Args:
         spec: The pilot's specification.
@@ -89,13 +44,27 @@ def fetch(spec: PilotSpec, verified: Path, digest: str, sources: Path) -> Path:
         said = sources.read_text(encoding="ascii", errors="replace") if sources.exists() else ""
         registries = Registries(spec.registries, spec.registry_ca_file, spec.proxy)
         registries.require(digest, said.replace(",", " ").split())
-
-    store = ImageStore(spec.image_store_dir, HubImages(hub_of(spec), spec.ca_file, spec.proxy).open)
-    path = store.ensure(digest)
+    copy = copies.find(digest, spec.image_copies, spec.image_signers, lambda: _published(spec, digest))
+    path = copy or store_of(spec).ensure(digest, spec.pilot)
+    run = path
+    if not path.is_dir() and not fuse_is_there():
+        run = unpacked(path, digest, verified.parent / "unpacked")
     draft = verified / f".{digest}"
-    draft.write_text(fingerprint(path) + "\n", encoding="ascii")
+    draft.write_text(f"{fingerprint(path)}\n{path}\n{run}\n", encoding="utf-8")
     draft.replace(verified / digest)
     return path
+
+
+def _published(spec: PilotSpec, digest: str) -> Iterator[Published]:
+    """What publishers say of an image; nothing where the hub cannot be asked: then it is fetched as any other."""
+    from fallow.images.client import ImageClient
+
+    try:
+        found = ImageClient(hub_of(spec)).image(f"sha256:{digest}")
+    except FallowError as error:
+        logging.getLogger(__name__).warning("the hub does not say who published sha256:%s: %s", digest, error)
+        return
+    yield from found.published if found else ()
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from fallow_pilots.node.imageuse import USE
 from fallow_pilots.node.layout import Layout
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class ImageRequests:
                 continue
             if _DIGEST.fullmatch(request.name):
                 self._running[request.name] = self._fetch(request.name)
-            elif not _DIGEST.fullmatch(request.name.removesuffix(_SOURCE)):
+            elif not (_DIGEST.fullmatch(request.name.removesuffix(_SOURCE)) or USE.fullmatch(request.name)):
                 log.warning("a request for an image has no digest for a name and is dropped")
                 request.unlink(missing_ok=True)
 

@@ -45,6 +45,8 @@ class Values:
     user_processes: int
     job_processes: int
     network: bool = True
+    copies: tuple[Path, ...] = ()
+    """Directories in which the site has copies of images."""
 
 
 def text(layout: Layout, values: Values) -> str:
@@ -80,7 +82,7 @@ def jail_plan(layout: Layout, values: Values) -> dict[str, object]:
     """
     needed = [values.apptainer.resolve().parent.parent, values.starter.parent.parent, values.libexec]
     resolver = Path("/etc/resolv.conf").resolve().parent
-    shown = [Path(name) for name in SYSTEM] + [resolver, *needed, values.store, layout.root]
+    shown = [Path(name) for name in SYSTEM] + [resolver, *needed, values.store, *values.copies, layout.root]
     return {
         "root": str(layout.root / "jail"),
         # Shorter paths first: what lies below one that is shown already is there.

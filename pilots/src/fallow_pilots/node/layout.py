@@ -97,6 +97,11 @@ class Layout:
         """One mark per image whose digest this pilot has checked."""
         return self.root / "verified"
 
+    @property
+    def unpacked(self) -> Path:
+        """Images as directories, where the node has no FUSE."""
+        return self.root / "unpacked"
+
     def make(self) -> None:
         """Create every directory, 0700."""
         for name in (
@@ -112,6 +117,7 @@ class Layout:
             "spool",
             "staging",
             "tokens",
+            "unpacked",
             "verified",
         ):
             (self.root / name).mkdir(mode=0o700)
@@ -135,7 +141,12 @@ def create(scratch_dir: Path, pilot: str) -> Layout:
 
 
 def remove(layout: Layout) -> None:
-    """Delete the private directory, also what payloads left in it without permissions."""
+    """Delete the private directory."""
+    remove_tree(layout.root)
+
+
+def remove_tree(root: Path) -> None:
+    """Delete a directory, also what payloads or images left in it without permissions."""
 
     def open_and_retry(function: Callable[[str], object], path: str, _: object) -> None:
         for closed in (Path(path).parent, Path(path)):
@@ -146,4 +157,4 @@ def remove(layout: Layout) -> None:
         elif os.path.lexists(path):
             function(path)
 
-    shutil.rmtree(layout.root, onerror=open_and_retry)
+    shutil.rmtree(root, onerror=open_and_retry)

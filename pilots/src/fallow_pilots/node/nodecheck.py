@@ -190,6 +190,7 @@ def _values(
         binds=_binds(spec),
         user_processes=user_processes,
         network=spec.network,
+        copies=spec.image_copies,
         job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
     )
 

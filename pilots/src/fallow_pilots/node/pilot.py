@@ -18,6 +18,7 @@ from fallow_pilots.node import condor, layout, processes, sentinel
 from fallow_pilots.node.deadline import Deadline
 from fallow_pilots.node.history import History, Ran
 from fallow_pilots.node.imagerequests import ImageRequests
+from fallow_pilots.node.imageuse import ImageUse
 from fallow_pilots.node.lifecycle import Asked, End, verdict
 from fallow_pilots.node.nodecheck import examine
 from fallow_pilots.node.pool import Pool
@@ -152,6 +153,8 @@ def _live(
     pool = Pool(place, examined.programs)
     pool.start()
     life.offered = time.time(), examined.node.cores
+    use = ImageUse(place, spec.image_store_dir, spec.pilot)
+    use.start()
     supervisor = Supervisor(
         spec=spec,
         pool=pool,
@@ -167,7 +170,10 @@ def _live(
             report(spec, started=life.started, offered=life.offered, ran=ran, idle_s=idle_s, now=time.time())
         ),
     )
-    seen = supervisor.run()
+    try:
+        seen = supervisor.run()
+    finally:
+        use.stop()
     life.ran = supervisor.history.look()
     code, reason = verdict(End(jobs_run=life.ran.finished, **vars(seen)))
     if code >= Code.BANNED:

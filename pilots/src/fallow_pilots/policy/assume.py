@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Annotated, Optional
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
+from fallow.images.messages import PublicKey
 from fallow.settings import Settings
 from fallow_pilots.policy.words import AbsolutePath
 
@@ -15,7 +16,19 @@ class Assume(Settings):
     scratch_dir: AbsolutePath = Path("/tmp")  # noqa: S108 - a directory of the pilot's own is made below it
     """Local directory for the pilot's files, removed when it ends."""
     image_store_dir: Optional[AbsolutePath] = None
-    """Store of images shared by the centre's pilots; none: `images` below `state_dir`."""
+    """Store of images shared by the centre's pilots; none: `images` below `state_dir`. A file system that the login host
+    and all nodes share, writable by the pilots' user; nodes that can only read it take what is there."""
+    image_quota_mb: Optional[int] = Field(default=None, ge=1)
+    """What the images in the store may have together, in 10^6 bytes; none: all but 1 GiB of its file system. The least
+    recently used go first, and none that is in use."""
+    image_prefetch: bool = True
+    """Whether the launcher fetches images that waiting jobs need before the jobs come."""
+    image_copies: tuple[AbsolutePath, ...] = ()
+    """Directories of the nodes in which the site has copies of images, which are used if they are identical: as a file
+    `sha256-<hex>.sif`, as a directory `sha256-<hex>`, or as `REGISTRY/NAME:TAG` on `/cvmfs/unpacked.cern.ch`."""
+    image_signers: tuple[PublicKey, ...] = ()
+    """Public keys, `ssh-ed25519 …`, of those who may say which files an image holds; without them no unpacked directory is
+    used."""
     cvmfs: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,127}$")], ...] = ()
     """CVMFS repositories that every node has."""
     proxy: Optional[Annotated[str, StringConstraints(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}$")]] = None
