@@ -69,8 +69,14 @@ class Prefetcher:
         if not policy.assume.image_prefetch or now < self._next or (self._thread and self._thread.is_alive()):
             return
         self._next = now + EVERY_S
-        self._thread = threading.Thread(target=self.fetch, args=(policy,), name="prefetch", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(policy,), name="prefetch", daemon=True)
         self._thread.start()
+
+    def _run(self, policy: Policy) -> None:
+        try:
+            self.fetch(policy)
+        except Exception:
+            log.exception("images that waiting jobs need could not be fetched")
 
     def fetch(self, policy: Policy) -> None:
         """Fetch what is needed and not there."""
