@@ -32,7 +32,7 @@ from statistics import median
 
 from fallow.output import show
 from fallow_testbed import centre, people
-from fallow_testbed.host import Host, holders
+from fallow_testbed.host import Host
 from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.layout import Layout
 from fallow_testbed.progress import Progress
@@ -218,10 +218,11 @@ def slurm(layout: Layout) -> list[float]:
 
 def go_first(bed: Testbed) -> None:
     """Have this process, those of the testbed, and all that they start run before everything else on the machine."""
-    for pid in [os.getpid(), *holders(bed.directory)]:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(ProcessLookupError):
-                os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
+    for process in [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]:
+        with contextlib.suppress(OSError):
+            if process.name == str(os.getpid()) or f"{bed.directory}/" in (process / "mountinfo").read_text():
+                for task in (process / "task").iterdir():
+                    os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
 
 
 def outermost(stamps: list[float]) -> list[float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 
 from fallow.messages import StorageAccess
 from fallow.storage.aws import config, process_document
@@ -22,6 +23,17 @@ class Access:
     authorities: str | None = None
     renewal: Mapping[str, str] | None = None
     """`bucket` and `key` of the object where later credentials are put while the workflow runs."""
+
+    @cached_property
+    def files(self) -> Mapping[str, str]:
+        """The private files of a job that make it known to AWS clients, by name; the same for all jobs."""
+        found = {}
+        if self.storage is not None:
+            found["aws/config"] = config(self.storage, credential_process=CREDENTIAL_PROCESS)
+            found["aws/access.json"] = json.dumps({**process_document(self.storage), "renewal": self.renewal})
+        if self.authorities:
+            found["ca.pem"] = self.authorities
+        return found
 
 
 @dataclass(frozen=True)
@@ -53,19 +65,11 @@ class Payload:
     def document(self, access: Access | None, notes: str | None = None) -> str:
         """The description as JSON, with the credentials of `access`; the job says how it gets on at the URL `notes`."""
         expires = None
-        private: dict[str, str] = {}
         paths: dict[str, str] = {}
         if access is not None and access.storage is not None:
-            private = {
-                "aws/config": config(access.storage, credential_process=CREDENTIAL_PROCESS),
-                "aws/access.json": json.dumps(
-                    {**process_document(access.storage), "renewal": access.renewal}
-                ),
-            }
             expires = access.storage.expires.timestamp() - _EXPIRY_MARGIN_S
             paths = {"AWS_CONFIG_FILE": "aws/config", "AWS_SHARED_CREDENTIALS_FILE": "aws/none"}
         if access is not None and access.authorities:
-            private["ca.pem"] = access.authorities
             paths["AWS_CA_BUNDLE"] = "ca.pem"
         return json.dumps(
             {
@@ -78,7 +82,7 @@ class Payload:
                 "logs": list(self.logs),
                 "inputs": {name: list(queries) for name, queries in self.inputs.items()},
                 "notes": notes,
-                "files": private,
+                "files": dict(access.files) if access is not None else {},
                 "private_paths": paths,
                 "expires": expires,
             }

@@ -11,6 +11,8 @@ _WORD = re.compile(
     re.DOTALL,
 )
 
+_QUOTED = re.compile(r"""['"\\]""")
+
 
 def words(line: str) -> list[str]:
     """The words of a command line.
@@ -26,7 +28,10 @@ def words(line: str) -> list[str]:
         word = _WORD.match(line, at)
         if word is None:
             raise ValueError(f"cannot be read: {line[at : at + 100]}")
-        literal = word["literal"]
-        found.append(str(ast.literal_eval(literal)) if literal else "".join(shlex.split(word["shell"])))
+        literal, shell = word["literal"], word["shell"]
+        if literal:
+            found.append(str(ast.literal_eval(literal)))
+        else:
+            found.append("".join(shlex.split(shell)) if _QUOTED.search(shell) else shell)
         at = word.end()
     return found

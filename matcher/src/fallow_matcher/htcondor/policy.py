@@ -177,20 +177,19 @@ def requirements(
 LITERAL = (
     "ContainerImage", "FallowImages", "FallowImageSource", "FallowProject", "FallowNetwork", "FallowWalltime", *PATHS,
 )  # fmt: skip
-"""Attributes that are evaluated once and written back, or removed where they have no value."""
+"""Attributes that are evaluated once and written back."""
 
 
 def named_transforms() -> dict[str, list[str]]:
     """The job transforms by name, but that of the work type: what the authenticated identity says, over whatever the
     submitter wrote, and literals.
 
-    A transform ends at its first statement that has no value, so each attribute that may be absent has its own.
+    The schedd writes lines into its log for each transform of each job, so there is one for all.
     """
-    named = {"Fallow": _stamps()}
-    for name in LITERAL:
-        named[f"Value_{name}"] = [f"REQUIREMENTS !isUndefined({name})", f"EVALSET {name} {name}"]
-        named[f"None_{name}"] = [f"REQUIREMENTS isUndefined({name})", f"DELETE {name}"]
-    return named
+    literals = [
+        line for name in LITERAL for line in (f"if defined MY.{name}", f"  EVALSET {name} {name}", "endif")
+    ]
+    return {"Fallow": [*_stamps(), *literals]}
 
 
 def _transforms() -> str:
