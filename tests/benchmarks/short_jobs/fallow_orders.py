@@ -14,7 +14,7 @@ from tests.benchmarks.short_jobs.orders import serve
 from tests.benchmarks.short_jobs.system import LOOK_S
 
 from fallow.client import connect
-from fallow.queue import JobSpec
+from fallow.queue import JobSpec, JobState
 from fallow.queue.hub import open_queue
 
 
@@ -35,7 +35,8 @@ def main() -> None:
         ended: dict[str, int | None] = {}
         while len(ended) < count:
             time.sleep(LOOK_S)
-            ended = {key: record.exit_code for key, record in queue.status(run, ended=True).items()}
+            found = queue.status(run, ended=True).items()
+            ended = {key: record.exit_code for key, record in found if record.state is JobState.FINISHED}
         if set(ended.values()) != {0}:
             raise RuntimeError(f"some jobs failed: {ended}")
         queue.remove(run=run)

@@ -60,6 +60,7 @@ class Helper:
     """A process that takes orders: how many jobs to run, on a line; it answers with the seconds that they took."""
 
     process: subprocess.Popen[str]
+    log: Path
 
     @classmethod
     def of(cls, argv: list[str], log: Path) -> Helper:
@@ -68,11 +69,8 @@ class Helper:
             process = subprocess.Popen(
                 argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=complaints, text=True
             )
-        found = cls(process)
-        try:
-            found._answer()
-        except RuntimeError as error:
-            raise RuntimeError(f"{error}: {log.read_text()[-2000:]}") from None
+        found = cls(process, log)
+        found._answer()
         return found
 
     def ask(self, count: int) -> float:
@@ -95,7 +93,7 @@ class Helper:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if not line:
-            raise RuntimeError(f"a helper ended with {self.process.wait()}")
+            raise RuntimeError(f"a helper ended with {self.process.wait()}: {self.log.read_text()[-2000:]}")
         return float(line)
 
 
