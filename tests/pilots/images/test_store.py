@@ -37,7 +37,7 @@ class Hub:
 
 
 def store(tmp_path: Path, hub: Hub, reserve_bytes: int = 0) -> ImageStore:
-    return ImageStore(tmp_path / "store", hub.open, reserve_bytes=reserve_bytes)
+    return ImageStore(tmp_path / "store", hub.open, reserve_bytes=reserve_bytes, patience_s=0)
 
 
 def images(tmp_path: Path) -> list[str]:
@@ -158,13 +158,15 @@ def test_two_who_need_an_image_fetch_it_once(tmp_path: Path) -> None:
 def test_the_fingerprint_is_what_the_script_asks_of_stat(tmp_path: Path) -> None:
     path = tmp_path / "image"
     path.write_bytes(b"x")
-    said = subprocess.run(["stat", "-L", "-c", "%i %s %Y %Z", path], capture_output=True, text=True, check=True)
+    said = subprocess.run(
+        ["stat", "-L", "-c", "%i %s %Y %Z", path], capture_output=True, text=True, check=True
+    )
     assert fingerprint(path) == said.stdout.strip()
 
 
 def images_of(tmp_path: Path, quota_bytes: int | None, hub: Hub | None = None) -> ImageStore:
     opener = (hub or Hub()).open
-    return ImageStore(tmp_path / "store", opener, quota_bytes=quota_bytes, reserve_bytes=0)
+    return ImageStore(tmp_path / "store", opener, quota_bytes=quota_bytes, reserve_bytes=0, patience_s=0)
 
 
 def other(tmp_path: Path, letter: str, size: int, used_at: float) -> Path:
@@ -203,6 +205,25 @@ def test_a_quota_that_images_in_use_fill_is_told_with_its_numbers(tmp_path: Path
     with pytest.raises(NotAvailableError, match=rf"a quota of {len(CONTENT)}, 1000 of them in use"):
         images.ensure(DIGEST, "north-1")
     assert used.exists()
+
+
+def test_pilots_are_asked_to_let_go_of_what_is_in_the_way(tmp_path: Path) -> None:
+    left = other(tmp_path, "a", 1000, 100)
+    images = ImageStore(
+        tmp_path / "store", Hub().open, quota_bytes=len(CONTENT), reserve_bytes=0, patience_s=60
+    )
+    images.marks.put("a" * 64, "north-2")
+
+    def pilot() -> None:
+        while not images.marks.pressed_at():
+            pass
+        images.marks.drop("a" * 64, "north-2")
+
+    thread = threading.Thread(target=pilot)
+    thread.start()
+    images.ensure(DIGEST, "north-1")
+    thread.join()
+    assert not left.exists()
 
 
 def test_what_a_dead_pilot_used_may_be_removed(tmp_path: Path) -> None:
@@ -293,7 +314,7 @@ def test_the_store_never_holds_more_than_its_quota_nor_loses_what_is_in_use(
         content = contents[digests.index(digest)]
         yield Source(len(content), [content])
 
-    images = ImageStore(directory, opened, quota_bytes=900, reserve_bytes=0)
+    images = ImageStore(directory, opened, quota_bytes=900, reserve_bytes=0, patience_s=0)
     held: set[str] = set()
     for number, drops in steps:
         try:

@@ -63,6 +63,19 @@ def test_an_image_of_no_payload_is_let_go_after_a_while(pilot: Pilot) -> None:
     assert not list(pilot.place.requests.iterdir())
 
 
+def test_an_image_of_no_payload_is_let_go_at_once_where_room_is_needed(pilot: Pilot) -> None:
+    Marks(pilot.store).press()
+    pilot.after(1)
+    assert not pilot.marked
+
+
+def test_an_image_in_use_is_kept_also_where_room_is_needed(pilot: Pilot) -> None:
+    pilot.payload(os.getpid())
+    Marks(pilot.store).press()
+    pilot.after(1)
+    assert pilot.marked
+
+
 def test_a_payload_that_comes_while_an_image_is_let_go_keeps_the_mark(
     pilot: Pilot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ FRESH_S = 300.0
 _MARK = ".use"
 _LAST = ".last"
 _CLOCK = ".clock"
+_PRESSURE = ".pressure"
 
 
 class Marks:
@@ -42,6 +43,17 @@ class Marks:
         """Say that `user` no longer uses it."""
         with contextlib.suppress(OSError):  # it grows old by itself
             (self._directory / f".{digest}.{user}{_MARK}").unlink()
+
+    def press(self) -> None:
+        """Ask pilots to let go of images that none of their payloads runs in."""
+        _touch(self._directory / _PRESSURE)
+
+    def pressed_at(self) -> int:
+        """When that was asked last, in nanoseconds of the file system's clock; 0 where it never was."""
+        try:
+            return (self._directory / _PRESSURE).stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def now(self) -> float:
         """The file system's clock."""

@@ -9,6 +9,7 @@ import logging
 import os
 import re
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ CHUNK_BYTES = 1 << 20
 MAX_IMAGE_BYTES = 64 << 30
 RESERVE_BYTES = 1 << 30
 """What a download leaves free in the store's file system."""
+PATIENCE_S = 20.0
+PRESS_S = 1.0
 DEAD_PART_S = 600.0
 """A half-fetched image that has not grown for so long is nobody's."""
 
@@ -59,6 +62,7 @@ class ImageStore:
         opener: Opens an image at the hub.
         quota_bytes: What all images together may have; None: what the file system has.
         reserve_bytes: What a download must leave free there.
+        patience_s: How long a pilot waits for others to let go of images.
     """
 
     def __init__(
@@ -68,11 +72,13 @@ class ImageStore:
         *,
         quota_bytes: int | None = None,
         reserve_bytes: int = RESERVE_BYTES,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._directory = directory
         self._opener = opener
         self._quota_bytes = quota_bytes
         self._reserve_bytes = reserve_bytes
+        self._patience_s = patience_s
         self.marks = Marks(directory)
 
     def path(self, digest: str) -> Path:
@@ -176,16 +182,29 @@ class ImageStore:
     @contextmanager
     def _part(self, digest: str, size_bytes: int, *, evict: bool) -> Iterator[Path]:
         """A file for what comes, as large as it will be, so that others count it; removed unless it was renamed."""
-        with lease(self._directory / ".room.lease"):
-            self._make_room(size_bytes, evict=evict)
-            descriptor, name = tempfile.mkstemp(prefix=f".{digest}.", suffix=".part", dir=self._directory)
-            os.close(descriptor)
-            part = Path(name)
-            os.truncate(part, size_bytes)
+        end = time.monotonic() + (self._patience_s if evict else 0)
+        while (part := self._reserved(digest, size_bytes, evict=evict, last=time.monotonic() >= end)) is None:
+            # Pilots keep what they have used a moment ago, but not where it is in the way.
+            self.marks.press()
+            time.sleep(PRESS_S)
         try:
             yield part
         finally:
             part.unlink(missing_ok=True)
+
+    def _reserved(self, digest: str, size_bytes: int, *, evict: bool, last: bool) -> Path | None:
+        """An empty file of that size; None where there is no room, which fails if it is the last attempt."""
+        with lease(self._directory / ".room.lease"):
+            try:
+                self._make_room(size_bytes, evict=evict)
+            except NotAvailableError:
+                if last:
+                    raise
+                return None
+            descriptor, name = tempfile.mkstemp(prefix=f".{digest}.", suffix=".part", dir=self._directory)
+            os.close(descriptor)
+            os.truncate(name, size_bytes)
+            return Path(name)
 
     def _make_room(self, size_bytes: int, *, evict: bool) -> None:
         """Remove images until another one fits.

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S = 5.0
 IDLE_S = 300.0
-"""How long a pilot keeps an image that none of its payloads runs in: the next one often does."""
+"""How long a pilot keeps an image that none of its payloads runs in, unless the room is needed: the next one often does."""
 USE = re.compile(r"([0-9a-f]{64})\.use\.([0-9]{1,10})")
 """Name of the file by which fallow-apptainer says that the payload of a starter, a process, runs in an image."""
 
@@ -45,6 +45,7 @@ class ImageUse:
         self._clock = clock
         self._used_at: dict[str, float] = {}
         self._touched_at = clock()
+        self._pressed_at = self._marks.pressed_at()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="images", daemon=True)
 
@@ -63,10 +64,12 @@ class ImageUse:
         """Touch the marks now and then; let go of what has not been used for a while."""
         now = self._clock()
         used, checked = self._in_use(), self._checked()
+        pressed_at, self._pressed_at = self._pressed_at, self._marks.pressed_at()
+        kept_s = IDLE_S if pressed_at == self._pressed_at else 0
         for digest in checked:
-            if digest in used or digest not in self._used_at:
+            if digest in used:
                 self._used_at[digest] = now
-            elif now - self._used_at[digest] >= IDLE_S:
+            elif now - self._used_at.setdefault(digest, now) >= kept_s:
                 self._let_go(digest)
         if now - self._touched_at >= TOUCH_S:
             self._touched_at = now

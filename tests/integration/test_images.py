@@ -1,0 +1,286 @@
+"""Images: published at a login host, and a centre's store under faults, in the shared testbed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from tests.integration.pilots.conftest import submit
+from tests.integration.pilots.sites import Site
+from tests.integration.pilots.work import Batch
+
+from fallow_testbed import hub, people
+from fallow_testbed.host import Host
+from fallow_testbed.layout import Layout
+from fallow_testbed.testbed import Testbed
+from fallow_testbed.wait import wait_until
+
+__all__ = ["submit"]
+
+FALLOW = "/opt/fallow/bin/fallow"
+USER = "local"
+HOME = f"/home/{USER}"
+NODE = "cedar-1"
+MAKE = """set -e
+cd {home}
+rm -rf small && mkdir -p small/bin small/usr/bin small/proc small/sys small/dev small/tmp small/var/tmp small/etc
+echo {word} > small/word
+cp /usr/bin/busybox small/bin/
+for name in sh cat sleep test true env rm mkdir touch sed kill; do ln -s busybox small/bin/$name; done
+ln -s ../../bin/busybox small/usr/bin/env
+"""
+QUOTA_MB = 3
+"""Room for two of these images."""
+LAYOUT = """set -e
+cd {home}
+rm -rf layout layout.tar small.def
+tar -C small -cf layer.tar .
+mkdir -p layout/blobs/sha256
+digest() {{ sha256sum "$1" | cut -d' ' -f1; }}
+store() {{ cp "$1" layout/blobs/sha256/$(digest "$1"); }}
+layer=$(digest layer.tar)
+echo '{{"architecture":"amd64","os":"linux","rootfs":{{"type":"layers","diff_ids":["sha256:'$layer'"]}}}}' >config
+kind=application/vnd.oci.image
+echo '{{"schemaVersion":2,"config":{{"mediaType":"'$kind'.config.v1+json",
+"digest":"sha256:'$(digest config)'","size":'$(stat -c %s config)'}},
+"layers":[{{"mediaType":"'$kind'.layer.v1.tar","digest":"sha256:'$layer'","size":'$(stat -c %s layer.tar)'}}]}}' >manifest
+store layer.tar; store config; store manifest
+echo '{{"imageLayoutVersion":"1.0.0"}}' >layout/oci-layout
+echo '{{"schemaVersion":2,"manifests":[{{"mediaType":"'$kind'.manifest.v1+json","digest":"sha256:'$(digest manifest)'",
+"size":'$(stat -c %s manifest)'}}]}}' >layout/index.json
+tar -C layout -cf layout.tar .
+printf 'Bootstrap: localimage\\nFrom: {home}/small\\n%%labels\\nmade yes\\n' >small.def
+"""
+
+
+class Publisher:
+    """A user who publishes images from a login host, where Apptainer is."""
+
+    def __init__(self, layout: Layout, person: str, centre: str) -> None:
+        self.host: Host = layout.login(centre)
+        home = people.home(layout, person)
+        self.env = {
+            "FALLOW_HUB": hub.GATEWAY_URL,
+            "FALLOW_CA_FILE": f"{HOME}/{person}.pem",
+            "BEARER_TOKEN_FILE": f"{HOME}/{person}.token",
+        }
+        for source, name in (("token", "token"), ("ca.pem", "pem")):
+            self.shell(f"umask 077; cat > {HOME}/{person}.{name}", stdin=(home / source).read_text())
+
+    def shell(self, script: str, **more: Any) -> CompletedProcess[str]:
+        """Run a script on the login host."""
+        return self.host.run(["sh", "-c", script], user=USER, **more)
+
+    def fallow(self, *argv: str, check: bool = True) -> CompletedProcess[str]:
+        """`fallow image …`."""
+        line = [
+            FALLOW,
+            "image",
+            *(word.replace("~", HOME, 1) if word.startswith("~/") else word for word in argv),
+        ]
+        return self.host.run(line, user=USER, env=self.env, check=check)
+
+    def json(self, *argv: str) -> Any:
+        """What `fallow image … --json` says."""
+        return json.loads(self.fallow(*argv, "--json").stdout)
+
+    def small(self, word: str, *options: str) -> str:
+        """Publish an image of a directory with a word in it; its digest."""
+        self.shell(MAKE.format(home=HOME, word=word))
+        return str(self.json("publish", "~/small", *options)["digest"])
+
+
+@pytest.fixture(scope="module")
+def alice(bed: Testbed) -> Publisher:
+    return Publisher(bed.layout(), "alice", "cedar")
+
+
+@pytest.fixture(scope="module")
+def bob(bed: Testbed) -> Publisher:
+    return Publisher(bed.layout(), "bob", "cedar")
+
+
+@pytest.fixture(scope="module")
+def first(alice: Publisher) -> str:
+    """An image that is published once for all tests."""
+    return alice.small("first", "--tag", "small:1", "--label", "team=north")
+
+
+class Store:
+    """A centre's image store, as its admin sees it."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.directory = site.policy.parent / "state" / "images"
+
+    def path(self, digest: str) -> Path:
+        return self.directory / f"{digest.replace(':', '-')}.sif"
+
+    def fetches(self, digest: str) -> int:
+        """How often it was fetched, by the logs of the launcher and of all pilots."""
+        logs = [
+            *self.directory.parent.glob("pilots/*/pilot.log"),
+            *(self.site.login.files / "var" / "log" / "fallow").glob("*.log"),
+        ]
+        return sum(path.read_text(errors="replace").count(f"image {digest} fetched") for path in logs)
+
+
+@pytest.fixture(scope="module")
+def cedar(bed: Testbed) -> Iterator[Site]:
+    """A centre with one node, whose launcher fetches nothing before the jobs come, and a quota for two small images."""
+    site = Site("cedar", bed.layout())
+    before = site.policy.read_text()
+    site.follow(before.replace("[assume]", f"[assume]\nimage_prefetch = false\nimage_quota_mb = {QUOTA_MB}"))
+    yield site
+    site.follow(before)
+
+
+def words(submit: Callable[..., Batch], digest: str, *, centre: str = "cedar", count: int = 1) -> Batch:
+    """Jobs that say their image's word."""
+    jobs = {f"j{number}": ("sh", "-c", "cat /word; test -s /word") for number in range(count)}
+    return submit(jobs, image=digest, centre=centre)
+
+
+def test_publishing_again_changes_nothing_and_what_is_known_is_shown(alice: Publisher, first: str) -> None:
+    again = alice.json("publish", "~/small", "--tag", "small:1", "--label", "team=north")
+    assert (again["digest"], again["sent"]) == (first, False)
+    shown = alice.json("show", "small:1")
+    assert shown["digest"] == first
+    assert shown["tags"] == ["fallow://alder.alice/small:1"]
+    assert (shown["published"][0]["publisher"], shown["published"][0]["labels"]) == (
+        "alder.alice",
+        {"team": "north"},
+    )
+    assert first in {one["digest"] for one in alice.json("list", "--mine")}
+
+
+def test_fifty_jobs_at_one_centre_fetch_an_image_once(
+    bed: Testbed, submit: Callable[..., Batch], alice: Publisher
+) -> None:
+    alder = Site("alder", bed.layout())
+    alder.fallow("resume")
+    digest = alice.small("fifty")
+    words(submit, digest, centre="alder", count=50).wait_done()
+    assert Store(alder).fetches(digest) == 1
+
+
+def test_a_tag_is_its_owners_and_is_moved_only_on_purpose(
+    alice: Publisher, bob: Publisher, first: str
+) -> None:
+    refused = bob.fallow("tag", first, "alder.alice/small:1", "--move", check=False)
+    assert refused.returncode == 4
+    assert "You may not set tags of alder.alice; yours are birch.bob." in refused.stderr
+    centre = bob.fallow("tag", first, "birch/small:1", check=False)
+    assert centre.returncode == 4
+    other = alice.small("other")
+    clash = alice.fallow("tag", other, "small:1", check=False)
+    assert clash.returncode == 4
+    assert f"fallow://alder.alice/small:1 means {first} already" in clash.stderr
+    assert alice.json("tag", other, "small:1", "--move")["digest"] == other
+    assert bob.json("show", "alder.alice/small:1")["digest"] == other
+    alice.fallow("tag", first, "small:1", "--move")
+
+
+def test_images_come_from_layouts_archives_and_definitions_too_and_are_signed(
+    alice: Publisher, first: str
+) -> None:
+    alice.shell(LAYOUT.format(home=HOME))
+    layout = alice.json("publish", "~/layout")
+    archive = alice.json("publish", "oci-archive:" + HOME + "/layout.tar")
+    assert layout["sent"]
+    assert archive["sent"]
+    key = f"{HOME}/key"
+    alice.shell(f"rm -f {key}*; ssh-keygen -q -t ed25519 -N '' -f {key}")
+    made = alice.json("publish", "~/small.def", "--sign-with", key, "--tag", "made")
+    said = alice.json("show", "made")["published"][0]
+    assert said["source"] == "definition small.def"
+    assert said["signature_holds"]
+    assert said["tree"].startswith("sha256:")
+    tagged = alice.fallow("remove", made["digest"], "--yes", check=False)
+    assert tagged.returncode == 4
+    assert "The image has tags: fallow://alder.alice/made:latest" in tagged.stderr
+    alice.fallow("untag", "made")
+    assert alice.json("remove", made["digest"], "--yes")["removed"]
+    gone = alice.fallow("show", made["digest"], check=False)
+    assert gone.returncode == 2
+    assert first in {one["digest"] for one in alice.json("list")}
+
+
+def test_what_is_wrong_with_a_source_is_said(alice: Publisher) -> None:
+    for source, words_of_it in (
+        ("~/nothing", "is no file, no directory and no image of a registry"),
+        ("docker://user:password@example.org/x", "is no file"),
+        ("~/alice.pem", "is neither a SIF nor a definition"),
+    ):
+        refused = alice.fallow("publish", source, check=False)
+        assert refused.returncode == 2
+        assert words_of_it in refused.stderr
+
+
+def test_a_killed_fetch_holds_nobody_up(
+    cedar: Site, bed: Testbed, submit: Callable[..., Batch], alice: Publisher
+) -> None:
+    store, digest = Store(cedar), alice.small("killed")
+    name = digest.partition(":")[2]
+    cedar.wait_for_pilots()
+    s3 = bed.host("hub")
+    s3.run(["pkill", "--signal", "STOP", "-x", "weed"])
+    try:
+        batch = words(submit, digest)
+        wait_until((store.directory / f".{name}.lease").exists, "a fetch that hangs", 120)
+        bed.host(NODE).run(["pkill", "--signal", "KILL", "-f", f"fallow_pilots.node.fetch .*{name}"])
+        assert (store.directory / f".{name}.lease").exists()
+    finally:
+        s3.run(["pkill", "--signal", "CONT", "-x", "weed"])
+    batch.wait_done()
+    assert store.fetches(digest) == 1
+    assert not list(store.directory.glob(f".{name}*.lease"))
+    assert not list(store.directory.glob(".*.part"))
+
+
+def test_a_damaged_image_never_runs(cedar: Site, submit: Callable[..., Batch], first: str) -> None:
+    store = Store(cedar)
+    words(submit, first).wait_done()
+    path = store.path(first)
+    good, about = path.read_bytes(), path.stat()
+    for damaged in (good[:-4096], good[:700_000] + bytes([good[700_000] ^ 1]) + good[700_001:]):
+        before = store.fetches(first)
+        path.chmod(0o644)
+        path.write_bytes(damaged)
+        os.utime(path, ns=(about.st_atime_ns, about.st_mtime_ns))
+        words(submit, first).wait_done()
+        assert store.fetches(first) == before + 1
+        assert path.read_bytes() == good
+
+
+def test_the_quota_holds_and_the_least_recently_used_goes(
+    cedar: Site, submit: Callable[..., Batch], alice: Publisher, first: str
+) -> None:
+    store = Store(cedar)
+    digests = [first, *(alice.small(f"quota {number}") for number in range(2))]
+    for digest in digests:
+        words(submit, digest).wait_done()
+        held = [path.stat().st_size for path in store.directory.glob("*.sif")]
+        assert sum(held) <= QUOTA_MB * 1_000_000
+    assert not store.path(first).exists()
+    assert store.path(digests[-1]).exists()
+
+
+def test_without_fuse_an_image_is_unpacked_once_by_a_pilot(
+    cedar: Site, bed: Testbed, submit: Callable[..., Batch], first: str
+) -> None:
+    node = bed.host(NODE)
+    node.run(["chmod", "0", "/dev/fuse"])
+    try:
+        cedar.follow(cedar.policy.read_text())
+        words(submit, first, count=3).wait_done()
+    finally:
+        node.run(["chmod", "666", "/dev/fuse"])
+    [pilot] = {row["pilot"] for row in cedar.pilots(state="running")}
+    said = (cedar.policy.parent / "state" / "pilots" / pilot / "pilot.log").read_text()
+    assert said.count(f"image {first} unpacked, for this node has no FUSE") == 1
