@@ -4,8 +4,9 @@ Usage: python -m tests.benchmarks.bench_requests
 
 A rule reads N files of a folder and makes one file and a log. Both ways run the same command line of the job's Snakemake as
 processes of this machine against a real S3 server (SeaweedFS) on the loopback interface; each request that botocore sends
-is counted in all processes of the job. `stock` fetches the sources with `--deploy-sources` first, in an interpreter of its
-own, as Snakemake's job script does without a shared file system. The goal: at most 12 requests beside one for each input.
+is counted in all processes of the job, also those for the notes that ours writes of itself. `stock` fetches the sources with
+`--deploy-sources` first, in an interpreter of its own, as Snakemake's job script does without a shared file system. The
+goal: at most 12 requests beside one for each input.
 """
 
 from __future__ import annotations
@@ -123,7 +124,8 @@ def measure(way: str, count: int, url: str, place: Path) -> dict[str, Any]:
             shutil.copy(script, sandbox)
         job = {
             "arguments": arguments(prefix), "sources": {"url": address, "sha256": sha256}, "precommand": "",
-            "environment": {}, "links": {}, "logs": [], "notes": None, "files": {}, "private_paths": {}, "expires": None,
+            "environment": {}, "links": {}, "logs": ["logs/all.log"], "notes": f"{prefix}/notes/1.json", "files": {},
+            "private_paths": {}, "expires": None,
         }  # fmt: skip
         (sandbox / "job.json").write_text(json.dumps(job))
         commands = [[sys.executable, "fallow_job.py"]]
