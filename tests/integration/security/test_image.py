@@ -38,6 +38,14 @@ cat >"$tree/.singularity.d/env/99-hostile.sh"
 mkdir -p "$tree/fallow" && ln -s /home "$tree/fallow/images"
 apptainer -q build "$tree.sif" "$tree"
 """
+PLANT = """if True:
+    import sys
+    from pathlib import Path
+    from fallow_matcher.gateway.s3 import Store, image_key
+    from fallow_matcher.settings import DEFAULT_PATH, read
+    settings = read(DEFAULT_PATH).storage
+    Store(settings).client("s3").upload_file("/var/tmp/forged.sif", settings.bucket, image_key(sys.argv[1]))
+"""
 
 
 @pytest.fixture(scope="module")
@@ -89,13 +97,20 @@ def removed(job: str) -> int:
 
 
 def test_other_bytes_under_a_digest_never_run(
-    at: Callable[..., Any], operator: Callable[..., CompletedProcess[str]], sif: Path, tmp_path: Path
+    at: Callable[..., Any],
+    operator: Callable[..., CompletedProcess[str]],
+    hub_host: Host,
+    sif: Path,
+    tmp_path: Path,
 ) -> None:
-    # Whoever may store images may store anything under a digest that is not there yet: the node is who checks.
     forged = tmp_path / "forged.sif"
     forged.write_bytes(sif.read_bytes() + b"forged")
     promised = "sha256:" + hashlib.sha256(secrets.token_bytes(16)).hexdigest()
-    assert at("alice", sent, forged, promised)
+    with pytest.raises(AssertionError, match="what came does not have the digest"):
+        at("alice", sent, forged, promised)
+    # Should it come there all the same, by whoever rules the store, it is the node that checks.
+    (hub_host.files / "var/tmp/forged.sif").write_bytes(forged.read_bytes())
+    operator("/opt/fallow/bin/python", "-c", PLANT, promised)
     job = at("bob", queued, promised, tmp_path)
     ask = ["condor_q", "-name", "queue@hub", job, "-af"]
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -149,12 +150,12 @@ def test_an_image_is_uploaded_once(client: TestClient, alice: dict[str, str], ob
 def test_an_image_that_was_stored_meanwhile_is_not_replaced(
     client: TestClient, alice: dict[str, str], objects: Any
 ) -> None:
-    digest = "sha256:" + "e" * 64
+    digest = "sha256:" + hashlib.sha256(b"mine").hexdigest()
     url = client.put(f"/v1/images/{digest}", headers=alice).json()["url"]
-    once = {"If-None-Match": "*"}
+    once = {"If-None-Match": "*", "x-amz-checksum-sha256": s3.checksum(digest)}
     assert requests.put(url, data=b"mine", timeout=10).status_code == 403
     assert requests.put(url, data=b"mine", headers=once, timeout=10).status_code == 200
-    assert requests.put(url, data=b"other", headers=once, timeout=10).status_code == 412
+    assert requests.put(url, data=b"mine", headers=once, timeout=10).status_code == 412
     assert objects.get_object(Bucket="fallow", Key=s3.image_key(digest))["Body"].read() == b"mine"
 
 
