@@ -131,11 +131,22 @@ WISHES: dict[str, tuple[str, dict[str, str]]] = {
     "a work type that is code": ("type", {"MY.FallowWorkType": '"test\\" || true || \\""'}),
 }
 
+LATER = 'ifThenElse(JobStatus == 5, undefined, "/etc/passwd")'
+"""Nothing while a job is submitted, a file of the hub afterwards."""
+HIDDEN = {
+    name: {f"MY.{name}": LATER}
+    for name in (
+        "FallowImages", "FallowImageSource", "FallowProject", "TransferInput", "TransferOutput", "TransferOutputRemaps",
+        "In", "Out", "Err", "UserLog",
+    )
+}  # fmt: skip
+HIDDEN["all at once"] = {name: value for wish in HIDDEN.values() for name, value in wish.items()}
+
 
 @pytest.fixture(scope="module")
 def answers(at: Callable[..., Any], image: str) -> dict[str, Any]:
     """What became of each hostile submission."""
-    wishes = {**CLAIMS, **{name: wish for name, (_, wish) in WISHES.items()}}
+    wishes = {**CLAIMS, **HIDDEN, **{name: wish for name, (_, wish) in WISHES.items()}}
     return dict(zip(wishes, at("alice", attempted, image, list(wishes.values())), strict=True))
 
 
@@ -153,6 +164,13 @@ def test_what_must_not_be_is_refused_with_a_sentence(what: str, answers: dict[st
     sentence, _ = WISHES[what]
     assert isinstance(answers[what], str), answers[what]
     assert SENTENCES[sentence] in answers[what]
+
+
+@pytest.mark.parametrize("what", HIDDEN)
+def test_what_has_no_value_at_submission_never_gets_one(what: str, answers: dict[str, Any]) -> None:
+    answer = answers[what]
+    assert "passwd" not in str(answer), answer
+    assert isinstance(answer, dict)
 
 
 NAMES = [

@@ -177,7 +177,7 @@ def requirements(
 LITERAL = (
     "ContainerImage", "FallowImages", "FallowImageSource", "FallowProject", "FallowNetwork", "FallowWalltime", *PATHS,
 )  # fmt: skip
-"""Attributes that are evaluated once and written back."""
+"""Attributes that are evaluated once and written back, or removed where they have no value."""
 
 
 def named_transforms() -> dict[str, list[str]]:
@@ -186,10 +186,20 @@ def named_transforms() -> dict[str, list[str]]:
 
     The schedd writes lines into its log for each transform of each job, so there is one for all.
     """
-    literals = [
-        line for name in LITERAL for line in (f"if defined MY.{name}", f"  EVALSET {name} {name}", "endif")
-    ]
+    literals = [line for name in LITERAL for line in _literal(name)]
     return {"Fallow": [*_stamps(), *literals]}
+
+
+def _literal(name: str) -> list[str]:
+    """Statements that leave a literal or nothing; one that had no value would end the transform, and skip what follows."""
+    return [
+        f"EVALMACRO absent isUndefined({name}) || isError({name})",
+        "if $(absent)",
+        f"  DELETE {name}",
+        "else",
+        f"  EVALSET {name} {name}",
+        "endif",
+    ]
 
 
 def _transforms() -> str:
