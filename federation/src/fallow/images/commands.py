@@ -90,11 +90,7 @@ def publish(
     from fallow.images.signing import load_key
 
     found = source_of(source)
-    key = (
-        load_key(sign_with, lambda: click.prompt("Passphrase", hide_input=True, err=True))
-        if sign_with
-        else None
-    )
+    key = load_key(sign_with) if sign_with else None
     wishes = Wishes(_labels(labels), [parse_tag(tag) for tag in tags], move, key, keep)
     settings = client_settings()
     with _progress(quiet=as_json) as watch:

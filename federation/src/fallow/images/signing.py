@@ -9,7 +9,7 @@ import base64
 import binascii
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from fallow.errors import UsageError
 
@@ -22,31 +22,22 @@ def signed_text(digest: str, tree: str | None) -> bytes:
     return f"fallow image 1\n{digest}\n{tree or '-'}\n".encode("ascii")
 
 
-def load_key(path: Path, ask: Callable[[], str]) -> Ed25519PrivateKey:
-    """The private key in a file, as `ssh-keygen -t ed25519` writes it.
-
-    Args:
-        path: The file.
-        ask: Gives the passphrase; called only where there is one.
+def load_key(path: Path) -> Ed25519PrivateKey:
+    """The private key in a file, as `ssh-keygen -t ed25519` writes it without a passphrase.
 
     Raises:
-        UsageError: It is no such key, or the passphrase is wrong.
+        UsageError: It is no such key.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
-    remedy = "Make one: ssh-keygen -t ed25519 -f FILE"
+    remedy = "Make one without a passphrase: ssh-keygen -t ed25519 -N '' -f FILE"
     try:
-        text = path.read_bytes()
-        try:
-            key = load_ssh_private_key(text, None)
-        except (TypeError, ValueError) as error:
-            if "password" not in str(error).lower():
-                raise
-            key = load_ssh_private_key(text, ask().encode())
+        key = load_ssh_private_key(path.read_bytes(), None)
     except OSError as error:
         raise UsageError(f"Cannot read the key {path}: {error.strerror}.", remedy=remedy) from error
-    except Exception as error:
+    except (TypeError, ValueError, UnsupportedAlgorithm) as error:
         raise UsageError(
             f"{path} holds no private key of OpenSSH that can be opened.", remedy=remedy
         ) from error
