@@ -1,10 +1,10 @@
 """Staging beside `rclone copy`: 4 x 256 MB and 2,000 x 64 kB, to and from a real S3 server on the loopback interface.
 
-Usage: python -m tests.benchmarks.bench_staging
+Usage: python -m tests.benchmarks.bench_staging [ROUNDS]
 
-Needs `rclone` (a package of Debian) on the PATH. Both sides move the same files, one after the other, three times, each with
-its usual settings; ours reads each file for its SHA-256 before it is sent, and compares what arrives. The medians count. The
-goal: at least 80 % of rclone's throughput.
+Needs `rclone` (a package of Debian) on the PATH. Both sides move the same files, one after the other, thrice unless told,
+each with its usual settings; ours reads each file for its SHA-256 before it is sent, and compares what arrives. The medians
+count. The goal: at least 80 % of rclone's throughput.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def measured(url: str, count: int, size: int, scratch: Path) -> list[dict[str, A
     for number in range(count):
         (source / f"f{number:05}").write_bytes(os.urandom(size))
     seconds: dict[tuple[str, str], list[float]] = {}
-    for turn in range(ROUNDS):
+    for turn in range(int(sys.argv[1]) if sys.argv[1:] else ROUNDS):
         took, files = timed(lambda: ours_up(url, source, f"ours-{count}-{turn}"))  # noqa: B023
         seconds.setdefault(("up", "ours"), []).append(took)
         there = f"HERE:{BUCKET}/rclone-{count}-{turn}"

@@ -147,7 +147,7 @@ class Hub:
 
     def find(self, connection: Any, name: str = "mc") -> Any:
         """The campaign in the database."""
-        found = query.find(connection, "north", "alice", name)
+        found = query.find(connection, "north", name)
         assert found is not None
         return found
 

@@ -56,6 +56,7 @@ OPERATIONS = (
     ("PUT", "/v1/tags/{owner}/{name}/{tag}"),
     ("DELETE", "/v1/tags/{owner}/{name}/{tag}"),
     ("GET", "/v1/queued-images"),
+    ("POST", "/v1/staging"),
     ("GET", "/v1/rules"),
     ("GET", "/v1/rules/history"),
     ("POST", "/v1/rules/proposals"),

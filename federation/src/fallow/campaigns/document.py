@@ -49,6 +49,15 @@ class Transfer(Settings):
     """`s3://BUCKET/KEY`, or `s3:///KEY` for a key in the owner's own storage; may name columns as `{column}`."""
 
 
+class Gathered(Settings):
+    """An output of every row of an earlier stage: files that are summed up, merged or compared."""
+
+    path: FileName
+    """The output's name there; here it is `<number>-<path>`, in the order of the rows: `000001-hits`."""
+    stage: StageName
+    """The stage, which this one is `after`, with `start = "all"`."""
+
+
 class Work(Settings):
     """What one row runs and needs. Command, environment and URLs may name columns of the table as `{column}`."""
 
@@ -118,6 +127,8 @@ class Stage(Work):
     """An earlier stage that this one waits for."""
     start: Literal["row", "all"] = "all"
     """`row`: each row starts when the same row of the earlier stage is done; `all`: when all of them are."""
+    gather: list[Gathered] = Field(default_factory=list, max_length=10)
+    """Outputs of all rows of the stage before, at most 2,000 files for a job."""
     table: Optional[Table] = None
     """Rows of its own; default: the campaign's. `{ from = … }` of an `all` stage is often a single row."""
     grid: Optional[Grid] = None
@@ -195,6 +206,10 @@ class Document(Settings):
             _one_source(f"stage {stage.name}", stage.table, stage.grid)
             if stage.after is not None and stage.after not in seen:
                 raise ValueError(f"stage {stage.name} is after {stage.after!r}, which is no earlier stage")
+            if any(one.stage != stage.after or stage.start != "all" for one in stage.gather):
+                raise ValueError(
+                    f"stage {stage.name} gathers from a stage that it does not wait for as a whole"
+                )
             seen[stage.name] = stage
         for stage in self.expanded():
             if stage.image is None and self.image is None:

@@ -11,6 +11,7 @@ from fallow.campaigns.document import (
     CampaignName,
     Column,
     FileName,
+    Gathered,
     StageName,
     Template,
     Transfer,
@@ -77,6 +78,7 @@ class PlanStage(Message):
     files: list[SmallFile] = Field(default_factory=list, max_length=50)
     inputs: list[Transfer] = Field(default_factory=list, max_length=100)
     outputs: list[Transfer] = Field(default_factory=list, max_length=100)
+    gather: list[Gathered] = Field(default_factory=list, max_length=10)
     cores: int = Field(ge=1, le=100_000)
     memory_mb: int = Field(ge=1, le=100_000_000)
     disk_mb: int = Field(ge=1, le=10_000_000)
@@ -125,6 +127,10 @@ class Plan(Message):
                 raise ValueError(f"two stages are called {stage.name!r}")
             if stage.after is not None and stage.after not in seen:
                 raise ValueError(f"stage {stage.name} is after {stage.after!r}, which is no earlier stage")
+            if any(one.stage != stage.after or stage.start != "all" for one in stage.gather):
+                raise ValueError(
+                    f"stage {stage.name} gathers from a stage that it does not wait for as a whole"
+                )
             seen.append(stage.name)
         return self
 

@@ -35,9 +35,9 @@ characters, none of them a control character. A table with a bad row is refused 
 ## URLs
 
 `s3:///KEY` is a key in the owner's own storage (`fallow storage` shows where that is), `s3://BUCKET/KEY` the same in full.
-Other buckets are refused. The node that runs a job moves its files: at most `limits.staged_mb` (10,000) megabytes in and as many
-out, and not more than the job's `disk_mb`; larger data is moved by other means. An input that names no column is fetched
-once for each centre. [Decision 8](../explanation/decisions/0008-staging.md) says how.
+Other buckets are refused. The node that runs a job moves its files: at most `limits.staged_mb` (10,000) megabytes in and
+as many out, and not more than the job's `disk_mb`; larger data is moved by other means. An input that names no column is
+fetched once for each centre. [Decision 8](../explanation/decisions/0008-staging.md) says how.
 """
 
 

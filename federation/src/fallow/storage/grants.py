@@ -54,7 +54,7 @@ class StagedFile(Message):
     key: str
     bytes: int = Field(ge=0)
     etag: str = ""
-    """Of an input: the very content that is meant."""
+    """Of an input: the very content that is meant; empty where its digest alone says so."""
     sha256: str = ""
     """Empty where the store does not know it."""
     shared: bool = False

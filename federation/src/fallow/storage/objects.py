@@ -14,8 +14,10 @@ from fallow.storage.failures import StagingError, Trouble, by_answer, by_client_
 from fallow.storage.grants import Grant, Keys, StagedFile
 
 CHUNK_BYTES = 1 << 20
-PART_BYTES = 64 << 20
-"""Larger files are written in parts of this size, several at a time."""
+PART_BYTES = 16 << 20
+"""Larger files are written in parts of this size, two at a time: they are kept in memory here and there."""
+ATTEMPTS = 5
+"""Of one request, before a file is begun again where it can be."""
 CONNECT_S = 10
 SILENCE_S = 30
 """A store that sends or takes nothing for so long is asked again."""
@@ -81,12 +83,12 @@ class Keyed:
                 connect_timeout=CONNECT_S,
                 read_timeout=min(SILENCE_S, max(1, grant.patience_s)),
                 max_pool_connections=CONNECTIONS,
-                retries={"total_max_attempts": 1},
+                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
                 proxies={"http": proxy, "https": proxy} if proxy else None,
             ),
         )
         self._parts = TransferConfig(
-            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=4
+            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2
         )
 
     def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
@@ -94,9 +96,9 @@ class Keyed:
 
         def get() -> None:
             more = {"Range": f"bytes={start}-"} if start else {}
-            answer = self._client.get_object(
-                Bucket=file.bucket, Key=file.key, IfMatch=f'"{file.etag}"', **more
-            )
+            if file.etag:
+                more["IfMatch"] = f'"{file.etag}"'
+            answer = self._client.get_object(Bucket=file.bucket, Key=file.key, **more)
             for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
                 take(chunk)
 
@@ -142,7 +144,9 @@ class ByUrl:
 
     def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
         """Hand over the content from a byte on."""
-        headers = {"If-Match": f'"{file.etag}"', "Accept-Encoding": "identity"}
+        headers = {"Accept-Encoding": "identity"}
+        if file.etag:
+            headers["If-Match"] = f'"{file.etag}"'
         if start:
             headers["Range"] = f"bytes={start}-"
         with self._sent("GET", file, _signed(file).url, headers=headers, stream=True) as answer:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, select
 
-from fallow.campaigns.messages import Plan, PlanStage
+from fallow.campaigns.messages import Plan, PlanStage, RowState, Stored
 from fallow.campaigns.template import columns
 from fallow.errors import RefusedError
 from fallow.storage.failures import StagingError, Trouble
@@ -31,6 +33,9 @@ from fallow_matcher.settings import HubSettings
 SLOWEST_BYTES_S = 1_000_000
 """What is slower than this, beyond `limits.staging_s`, is given up."""
 LONGEST_S = 12 * 3600
+MOST_NAMED = 50
+"""A session policy that names more objects is too long for some stores: then URLs are signed."""
+MOST_GATHERED = 2000
 
 
 def find(connection: Connection, place: Place) -> tuple[Any, Any]:
@@ -49,7 +54,43 @@ def find(connection: Connection, place: Place) -> tuple[Any, Any]:
     return campaign, row
 
 
-def grant(settings: HubSettings, objects: Objects, campaign: Any, row: Any, wanted: StagingRequest) -> Grant:
+def gathered(connection: Connection, campaign: Any, row: Any) -> list[Stored]:
+    """What the rows of the stage before have stored of what a row gathers, in their order, under the names of here.
+
+    Raises:
+        StagingError: It is too much for one job.
+    """
+    plan = Plan.model_validate_json(campaign.plan)
+    numbers = {stage.name: number for number, stage in enumerate(plan.stages)}
+    found: list[Stored] = []
+    for one in plan.stages[row.stage].gather:
+        query = (
+            select(ROW.c.outputs)
+            .where(ROW.c.campaign == campaign.id, ROW.c.stage == numbers[one.stage])
+            .where(ROW.c.state == RowState.DONE.value)
+            .order_by(ROW.c.id)
+            .limit(MOST_GATHERED + 1)
+        )
+        for number, outputs in enumerate(connection.scalars(query), 1):
+            stored = [Stored.model_validate(each) for each in json.loads(outputs)]
+            found += [
+                each.model_copy(update={"path": f"{number:06}-{each.path}"})
+                for each in stored
+                if each.path == one.path
+            ]
+    if len(found) > MOST_GATHERED:
+        raise StagingError(Trouble.LARGE, f"More than {MOST_GATHERED} files would be gathered for one job.")
+    return found
+
+
+def grant(
+    settings: HubSettings,
+    objects: Objects,
+    campaign: Any,
+    row: Any,
+    wanted: StagingRequest,
+    gather: Sequence[Stored] = (),
+) -> Grant:
     """Access for one job.
 
     Args:
@@ -58,6 +99,7 @@ def grant(settings: HubSettings, objects: Objects, campaign: Any, row: Any, want
         campaign: The job's campaign.
         row: Its row.
         wanted: What it asks for.
+        gather: What it gathers.
 
     Raises:
         StagingError: It is not to be had, in one of the classes.
@@ -68,6 +110,7 @@ def grant(settings: HubSettings, objects: Objects, campaign: Any, row: Any, want
     writes = wanted.outputs is not None
     if wanted.outputs is None:
         files = _inputs(settings, objects, user, stage, plan.stages[row.stage])
+        files += [_from(settings, user, one) for one in gather]
     else:
         files = _outputs(settings, user, stage, wanted.outputs, attempt_of(place_of(campaign, row)))
     total = sum(file.bytes for file in files)
@@ -82,7 +125,7 @@ def grant(settings: HubSettings, objects: Objects, campaign: Any, row: Any, want
     )
     if not files:
         return answer
-    if settings.storage.jobs == "signed-urls":
+    if settings.storage.jobs == "signed-urls" or len(files) > MOST_NAMED:
         signed = [
             _signed(objects, user, file, writes, int(min(LONGEST_S, patience_s + 60))) for file in files
         ]
@@ -112,6 +155,15 @@ def _inputs(
             )
         )
     return files
+
+
+def _from(settings: HubSettings, user: str, one: Stored) -> StagedFile:
+    """An output of another row as an input; its digest is known."""
+    return StagedFile(
+        **one.model_dump(),
+        bucket=user_bucket(settings.storage.bucket, user),
+        key=USER_FOLDER + own_key(settings, user, one.url),
+    )
 
 
 def _outputs(

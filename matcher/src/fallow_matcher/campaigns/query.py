@@ -30,20 +30,17 @@ FAILURES = 100
 """The most groups of failures that are told."""
 
 
-def find(connection: Connection, centre: str, user: str, name: str) -> Row[Any] | None:
-    """A user's own campaign; None for any other."""
+def find(connection: Connection, centre: str, name: str) -> Row[Any] | None:
+    """A campaign of a centre; None where it has none of that name."""
     return connection.execute(
-        select(CAMPAIGN).where(CAMPAIGN.c.centre == centre, CAMPAIGN.c.user == user, CAMPAIGN.c.name == name)
+        select(CAMPAIGN).where(CAMPAIGN.c.centre == centre, CAMPAIGN.c.name == name)
     ).one_or_none()
 
 
-def campaigns(connection: Connection, centre: str, user: str) -> list[Campaign]:
-    """A user's campaigns, the latest first."""
-    found = connection.execute(
-        select(CAMPAIGN)
-        .where(CAMPAIGN.c.centre == centre, CAMPAIGN.c.user == user)
-        .order_by(CAMPAIGN.c.id.desc())
-    ).all()
+def campaigns(connection: Connection, centre: str, user: str | None) -> list[Campaign]:
+    """A user's campaigns, or all of a centre, the latest first."""
+    whose = [CAMPAIGN.c.centre == centre, *([] if user is None else [CAMPAIGN.c.user == user])]
+    found = connection.execute(select(CAMPAIGN).where(*whose).order_by(CAMPAIGN.c.id.desc())).all()
     return [_campaign(row, counts(connection, row)) for row in found]
 
 

@@ -57,7 +57,7 @@ class Staging:
             NotAvailableError: The store does not answer.
         """
         stage = stage_of(plan, row)
-        if not stage.inputs and not stage.outputs:
+        if not stage.inputs and not stage.gather and not stage.outputs:
             return []
         sizes = [
             self._objects.wanted(user_of(campaign), self.key(campaign, one.url), one.url).bytes
@@ -68,7 +68,7 @@ class Staging:
             self.key(campaign, one.url)
         path = private_directory(self._folder(campaign.id) / str(row.id)) / TICKET_FILE
         lines = [self._tickets.of(place_of(campaign, row))]
-        lines += ["in"] if stage.inputs else []
+        lines += ["in"] if stage.inputs or stage.gather else []
         lines += [f"out {one.path}" for one in stage.outputs]
         write_private(path, "".join(f"{line}\n" for line in lines))
         return [path]

@@ -1,4 +1,6 @@
-"""The routes of campaigns: their owner injects, looks and steers; to anybody else they are not there."""
+"""The routes of campaigns: their owner injects, looks and steers, the centre's production managers look and steer; to
+anybody else they are not there.
+"""
 
 from __future__ import annotations
 
@@ -33,6 +35,8 @@ from fallow_matcher.gateway.hub import Hub
 
 PATH = "/v1/campaigns"
 PAGE = 1000
+STEERS = "production"
+"""Members of the group `<centre root>/<centre>/production` look at and steer all campaigns of their centre."""
 
 Reader = Annotated[User, Depends(Access(UserWho("query")))]
 Submitter = Annotated[User, Depends(Access(UserWho("submit")))]
@@ -44,9 +48,11 @@ Act = Callable[[Connection, Row[Any], float], int]
 
 
 def get_campaigns(hub: Hub, caller: Reader) -> Campaigns:
-    """The caller's campaigns, the latest first."""
+    """The caller's campaigns, or all of the centre for who steers them, the latest first."""
     with reading(hub.database) as connection:
-        return Campaigns(campaigns=query.campaigns(connection, caller.centre, caller.name))
+        return Campaigns(
+            campaigns=query.campaigns(connection, caller.centre, None if _steers(caller) else caller.name)
+        )
 
 
 def post_campaign(hub: Hub, plan: Plan, caller: Submitter) -> Status:
@@ -92,7 +98,7 @@ def post_complete(hub: Hub, name: CampaignName, caller: Submitter) -> Status:
 def get_status(hub: Hub, name: CampaignName, caller: Reader) -> Status:
     """A campaign in sums."""
     with reading(hub.database) as connection:
-        return query.status(connection, _own(connection, caller, name))
+        return query.status(connection, _steered(connection, caller, name))
 
 
 def get_rows(
@@ -116,7 +122,7 @@ def get_rows(
     )  # fmt: skip
     try:
         with reading(hub.database) as connection:
-            found = query.rows(connection, _own(connection, caller, name), wanted, after, limit + 1)
+            found = query.rows(connection, _steered(connection, caller, name), wanted, after, limit + 1)
     except UsageError as error:
         raise GatewayError(422, "invalid_request", error.what) from error
     return RowPage(rows=found[:limit], more=len(found) > limit)
@@ -133,7 +139,7 @@ def get_log(
     """What an attempt of a row wrote; of the last one that left something where none is named."""
     try:
         with reading(hub.database) as connection:
-            found = query.log(connection, _own(connection, caller, name), stage, id, attempt)
+            found = query.log(connection, _steered(connection, caller, name), stage, id, attempt)
     except UsageError as error:
         raise GatewayError(422, "invalid_request", error.what) from error
     if found is None:
@@ -144,35 +150,48 @@ def get_log(
 def post_pause(hub: Hub, name: CampaignName, caller: Editor) -> Done:
     """Start nothing more; what runs goes on."""
     return _do(
-        hub, caller, name, lambda at, found, now: actions.pause(at, found, "Paused by its owner.", now)
+        hub,
+        caller,
+        name,
+        "pause",
+        lambda at, found, now: actions.pause(at, found, f"Paused by {caller.name}.", now),
     )
 
 
 def post_resume(hub: Hub, name: CampaignName, caller: Editor) -> Done:
     """Go on."""
-    return _do(hub, caller, name, actions.resume)
+    return _do(hub, caller, name, "resume", actions.resume)
 
 
 def post_cancel(hub: Hub, name: CampaignName, caller: Canceller) -> Done:
     """End the campaign: what waits never starts, what runs is stopped."""
-    return _do(hub, caller, name, actions.cancel)
+    return _do(hub, caller, name, "cancel", actions.cancel)
 
 
 def post_set(hub: Hub, name: CampaignName, wanted: Change, caller: Editor) -> Done:
     """Change priority or resources of what has not started."""
-    return _do(hub, caller, name, lambda at, found, now: actions.change(at, found, wanted, now))
+    return _do(hub, caller, name, "set", lambda at, found, now: actions.change(at, found, wanted, now))
 
 
 def post_retry(hub: Hub, name: CampaignName, wanted: Selection, caller: Submitter) -> Done:
     """Run failed rows again."""
-    return _do(hub, caller, name, lambda at, found, now: actions.retry(at, found, wanted, now))
+    return _do(hub, caller, name, "retry", lambda at, found, now: actions.retry(at, found, wanted, now))
 
 
-def _do(hub: Hub, caller: User, name: str, act: Act) -> Done:
-    return _written(
-        hub,
-        lambda connection: Done(rows=act(connection, _own(connection, caller, name), time.time())),
-    )
+def _do(hub: Hub, caller: User, name: str, what: str, act: Act) -> Done:
+    """Steer; whose campaign it was and who did it is written down where they are not the same."""
+
+    def acted(connection: Connection) -> tuple[Done, str]:
+        found = _steered(connection, caller, name)
+        return Done(rows=act(connection, found, time.time())), found.user
+
+    done, owner = _written(hub, acted)
+    if owner != caller.name:
+        hub.audit.write(
+            "campaign_steered", iss=caller.iss, sub=caller.sub, jti=caller.jti, campaign=name,
+            owner=f"{caller.centre}.{owner}", what=what,
+        )  # fmt: skip
+    return done
 
 
 def _written(hub: Hub, call: Callable[[Connection], T]) -> T:
@@ -187,10 +206,24 @@ def _written(hub: Hub, call: Callable[[Connection], T]) -> T:
 
 
 def _own(connection: Connection, caller: User, name: str) -> Row[Any]:
-    found = query.find(connection, caller.centre, caller.name, name)
-    if found is None:
+    """The caller's own campaign."""
+    return _of(connection, caller, name, others=False)
+
+
+def _steered(connection: Connection, caller: User, name: str) -> Row[Any]:
+    """A campaign that the caller may look at and steer: an own one, or, with the centre's group, one of the centre."""
+    return _of(connection, caller, name, others=_steers(caller))
+
+
+def _of(connection: Connection, caller: User, name: str, *, others: bool) -> Row[Any]:
+    found = query.find(connection, caller.centre, name)
+    if found is None or (found.user != caller.name and not others):
         raise GatewayError(404, "not_found", f"You have no campaign {name!r}.")
     return found
+
+
+def _steers(caller: User) -> bool:
+    return bool(work_types_of(caller, (STEERS,)))
 
 
 def install(app: FastAPI) -> None:

@@ -17,6 +17,8 @@ from fallow_matcher.settings import HubSettings
 
 READ = ("s3:GetObject",)
 WRITE = ("s3:PutObject", "s3:AbortMultipartUpload", "s3:ListMultipartUploadParts")
+MOST_PARTS = 9_000
+"""S3 takes 10,000."""
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,14 @@ class Objects:
             lambda: self._store.client("s3").create_multipart_upload(**about, Metadata=dict(metadata))
         )
         upload = {**about, "UploadId": begun["UploadId"]}
-        count = -(-size // PART_BYTES)
+        part_bytes = max(PART_BYTES, -(-size // MOST_PARTS))
+        count = -(-size // part_bytes)
         return Signed(
             parts=[
                 self._sign("upload_part", {**upload, "PartNumber": number}, life_s)
                 for number in range(1, count + 1)
             ],
-            part_bytes=PART_BYTES,
+            part_bytes=part_bytes,
             complete=self._sign("complete_multipart_upload", upload, life_s),
         )
 

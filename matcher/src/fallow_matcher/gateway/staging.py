@@ -42,7 +42,9 @@ def post_staging(
         hub.limits.count_caller("ticket", str(place))
         with reading(hub.database) as connection:
             campaign, row = grants.find(connection, place)
-        given = grants.grant(hub.settings, Objects(hub.settings, hub.store), campaign, row, wanted)
+            gather = grants.gathered(connection, campaign, row) if wanted.outputs is None else []
+        objects = Objects(hub.settings, hub.store)
+        given = grants.grant(hub.settings, objects, campaign, row, wanted, gather)
     except StagingError as error:
         raise GatewayError(_STATUS.get(error.trouble, 403), error.trouble.value, error.what) from error
     except RefusedError as error:
