@@ -59,7 +59,7 @@ ENDS = f"""
 | what | does |
 |---|---|
 | Ctrl-C, once | no new jobs; every job of the run is removed from the queue; the summary is shown |
-| SIGTERM | Snakemake's own: no new jobs; those that were submitted are waited for |
+| SIGTERM | Snakemake's own: no new jobs; those that were submitted are waited for, also while they wait in the queue; Ctrl-C then removes them, and whatever kills Snakemake meanwhile leaves them there, as below |
 | SIGKILL, a crash, an empty battery | nothing is removed: jobs run on; the same command in the same directory takes the run up again |
 | the laptop is closed | jobs run on; Snakemake goes on when it wakes, within the life of the jobs' credentials (one hour unless the hub says otherwise) |
 
