@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from pathlib import Path
 
 from fallow.errors import NotAvailableError
 from fallow_pilots.node.finding import Finding, find_program, run, version
+from fallow_pilots.node.unpack import fuse_is_there
 
 OLDEST_APPTAINER = (1, 3, 0)
 CONTAIN = ["--userns", "--containall", "--no-mount", "bind-paths,hostfs,home,cwd"]
@@ -33,9 +33,10 @@ def apptainer() -> tuple[Path, str]:
 
 
 def make_check_image(program: Path, libexec: Path, work: Path) -> Path:
-    """Build a tiny SIF without content: the node's own programs are bound into it to ask questions.
+    """Build a tiny image without content: the node's own programs are bound into it to ask questions.
 
-    HTCondor's test program is put in as well, for the test that its startd makes.
+    It is a SIF, or a directory where the node cannot mount SIFs: then pilots unpack images. HTCondor's test program is
+    put in as well, for the test that its startd makes.
 
     Raises:
         NotAvailableError: It cannot be built.
@@ -52,6 +53,8 @@ def make_check_image(program: Path, libexec: Path, work: Path) -> Path:
     test_program = libexec / "singularity_test_sandbox" / "exit_37"
     if test_program.exists():
         shutil.copy(test_program, sandbox / "exit_37")
+    if not fuse_is_there(program):
+        return sandbox
     built = run([str(program), "-s", "build", str(image), str(sandbox)])
     if built.returncode != 0 or not image.exists():
         raise NotAvailableError(
@@ -62,7 +65,7 @@ def make_check_image(program: Path, libexec: Path, work: Path) -> Path:
 
 
 def check(jailed: list[str], program: Path, image: Path) -> Finding:
-    """Whether a SIF starts in a starter's jail, with a user namespace and a PID namespace of its own.
+    """Whether an image starts in a starter's jail, with a user namespace and a PID namespace of its own.
 
     Every failure is fatal: without the first a payload reads the pilot's token, without the second it kills the pilot.
     """
@@ -88,20 +91,22 @@ def check(jailed: list[str], program: Path, image: Path) -> Finding:
         asked = run(argv, directory=image.parent)
     except NotAvailableError as error:
         return _failed(str(error))
+    fuse = fuse_is_there(program)
     user, pid, *rest = [*asked.stdout.split(), "", ""]
     if "answered" not in rest:
         return _failed(f"Apptainer cannot start an image: {_last(asked.stderr)}.")
     for name, theirs in (("user", user), ("pid", pid)):
         if theirs == str(Path("/proc/self/ns", name).readlink()):
             return _failed(f"Containers here have no {name} namespace of their own.")
+    mounted = "" if fuse else " There is no FUSE: each pilot unpacks the images of its jobs."
     return Finding(
         "isolation",
         True,
-        "Apptainer starts images in user and PID namespaces of their own.",
+        f"Apptainer starts images in user and PID namespaces of their own.{mounted}",
         capabilities={
             "HasSIF": True,
             "FallowIsolated": True,
-            "FallowHasFuse": os.access("/dev/fuse", os.R_OK | os.W_OK),
+            "FallowHasFuse": fuse,
         },
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shlex
@@ -93,7 +94,7 @@ def jail_plan(layout: Layout, values: Values) -> dict[str, object]:
         ],
         "writable": [str(layout.root / name) for name in ("log", "run", "spool", "requests", "staging")],
         "execute": str(layout.execute),
-        "hidden": [str(layout.tokens), str(values.store / CACHE)],
+        "hidden": [str(path) for path in (layout.tokens, values.store / CACHE) if path.is_dir()],
         "read_only": [str(layout.root)],
     }
 
@@ -105,7 +106,8 @@ def jailed(layout: Layout) -> list[str]:
 
 def write(layout: Layout, values: Values) -> None:
     """Put the script and the payload's entry into the pilot's directory."""
-    private_directory(values.store / CACHE)
+    with contextlib.suppress(OSError):  # the store may be one that this node can only read
+        private_directory(values.store / CACHE)
     layout.launcher.write_text(text(layout, values), encoding="utf-8")
     layout.launcher.chmod(0o700)
     command = shlex.join([*jailed(layout), str(values.starter)])

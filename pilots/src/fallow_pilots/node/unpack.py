@@ -14,14 +14,23 @@ from fallow_pilots.node.layout import remove_tree
 
 log = logging.getLogger(__name__)
 
+DEVICE = "/dev/fuse"
 GROWS = 4
 """An unpacked image is hardly larger than so many times its file."""
 RESERVE_BYTES = 256 << 20
 
 
-def fuse_is_there() -> bool:
-    """Whether this node can mount images."""
-    return os.access("/dev/fuse", os.R_OK | os.W_OK)
+def fuse_is_there(program: Path | None = None) -> bool:
+    """Whether this node can mount images: the device may be used, and there is a program that mounts.
+
+    Args:
+        program: Apptainer, which may bring its own.
+    """
+    program = program or find_program("apptainer")
+    own = program.resolve().parent.parent / "libexec" / "apptainer" / "bin"
+    path = os.pathsep.join([str(own), os.environ.get("PATH", os.defpath), "/usr/local/bin", "/usr/bin"])
+    mounts = any(shutil.which(name, path=path) for name in ("squashfuse_ll", "squashfuse"))
+    return mounts and os.access(DEVICE, os.R_OK | os.W_OK)
 
 
 def unpacked(image: Path, digest: str, into: Path) -> Path:
