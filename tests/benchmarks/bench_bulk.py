@@ -5,7 +5,7 @@ Usage: python -m tests.benchmarks.bench_bulk [--first]
 1,000 jobs of one rule that no slot takes are submitted by Snakemake with its stock settings, and Ctrl-C comes during a poll.
 24 short jobs run for real: how long after its end, by the queue's clock, Snakemake is told of each. 10,000 jobs wait in the
 queue: what one poll costs. Goals: 1,000 submitted in 5 s and cancelled in 10 s; an end noticed within 2 s on average. With
-`--first` all that is measured goes before whatever else the machine has to do, as if it had nothing else.
+`--first` desk and hub go before whatever else the machine has to do, pilots included, as if they had machines of their own.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def main() -> int:
         try:
             wait_for_capacity(layout, Progress())
             if "--first" in sys.argv:
-                go_first(bed)
+                go_first(layout.hub().directory)
             found = measure(layout, Path(place), worker)
         finally:
             bed.down()

@@ -216,11 +216,11 @@ def slurm(layout: Layout) -> list[float]:
     return outermost(stamps)
 
 
-def go_first(bed: Testbed) -> None:
-    """Have this process, those of the testbed, and all that they start run before everything else on the machine."""
+def go_first(where: Path) -> None:
+    """Have this process, those of the hosts below `where`, and all that they start run before everything else."""
     for process in [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]:
         with contextlib.suppress(OSError):
-            if process.name == str(os.getpid()) or f"{bed.directory}/" in (process / "mountinfo").read_text():
+            if process.name == str(os.getpid()) or f"{where}/" in (process / "mountinfo").read_text():
                 for task in (process / "task").iterdir():
                     os.sched_setscheduler(int(task.name), os.SCHED_RR, os.sched_param(1))
 
@@ -288,7 +288,7 @@ def measure(
     cpu: dict[str, list[float]] = {"fallow": [], "stock script": []}
     print(f"measuring on {node.name}", file=sys.stderr)
     if "--first" in sys.argv:
-        go_first(bed)
+        go_first(bed.directory)
     ours(layout, Node(node, WORKER, found["fallow"], cpu["fallow"]), url, worker)
     stock(layout, Node(node, WORKER, found["stock script"], cpu["stock script"]), url, peers)
     found["slurm plugin"] = slurm(layout)
