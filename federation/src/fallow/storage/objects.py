@@ -57,83 +57,17 @@ def objects_of(
     """
     if grant.keys is not None:
         return Keyed(grant, renew, ca_file, proxy)
-    return ByUrl(ca_file, proxy)
-
-
-class Keyed:
-    """Objects by temporary keys, through boto3; the keys are renewed while they are in use."""
-
-    def __init__(
-        self, grant: Grant, renew: Callable[[], Grant], ca_file: str | None, proxy: str | None
-    ) -> None:
-        import boto3
-        from boto3.s3.transfer import TransferConfig
-        from botocore.config import Config
-        from botocore.session import get_session
-
-        core = get_session()
-        core.get_component("credential_provider").insert_before("env", _provider(grant, renew))
-        self._client: Any = boto3.Session(botocore_session=core).client(
-            "s3",
-            endpoint_url=grant.endpoint,
-            region_name=grant.region,
-            verify=ca_file,
-            config=Config(
-                s3={"addressing_style": "path"},
-                connect_timeout=CONNECT_S,
-                read_timeout=min(SILENCE_S, max(1, grant.patience_s)),
-                max_pool_connections=CONNECTIONS,
-                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                proxies={"http": proxy, "https": proxy} if proxy else None,
-            ),
-        )
-        self._parts = TransferConfig(
-            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2
-        )
-
-    def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
-        """Hand over the content from a byte on."""
-
-        def get() -> None:
-            more = {"Range": f"bytes={start}-"} if start else {}
-            if file.etag:
-                more["IfMatch"] = f'"{file.etag}"'
-            answer = self._client.get_object(Bucket=file.bucket, Key=file.key, **more)
-            for chunk in answer["Body"].iter_chunks(CHUNK_BYTES):
-                take(chunk)
-
-        _asked(file, get)
-
-    def write(self, file: StagedFile, stream: IO[bytes]) -> None:
-        """Store it: in one request whose digest the store compares, or in parts of which it compares each."""
-        about = {"Bucket": file.bucket, "Key": file.key}
-        if file.bytes <= PART_BYTES:
-            _asked(
-                file,
-                lambda: self._client.put_object(
-                    **about,
-                    Body=stream,
-                    Metadata=file.metadata,
-                    ChecksumSHA256=base64.b64encode(bytes.fromhex(file.sha256)).decode(),
-                ),
-            )
-            return
-        extra = {"Metadata": file.metadata, "ChecksumAlgorithm": "CRC32"}
-        _asked(
-            file,
-            lambda: self._client.upload_fileobj(
-                stream, file.bucket, file.key, ExtraArgs=extra, Config=self._parts
-            ),
-        )
+    return ByUrl(ca_file, proxy, grant.patience_s)
 
 
 class ByUrl:
     """Objects by signed URLs: whoever moves them holds no key at all."""
 
-    def __init__(self, ca_file: str | None, proxy: str | None) -> None:
+    def __init__(self, ca_file: str | None, proxy: str | None, patience_s: float) -> None:
         import requests
         from requests.adapters import HTTPAdapter
 
+        self._silence_s = min(SILENCE_S, max(1, patience_s))
         self._web = requests.Session()
         self._web.trust_env = False
         self._web.verify = ca_file or True
@@ -144,12 +78,15 @@ class ByUrl:
 
     def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
         """Hand over the content from a byte on."""
+        self._read(file, _signed(file).url, start, take)
+
+    def _read(self, file: StagedFile, url: str, start: int, take: Callable[[bytes], None]) -> None:
         headers = {"Accept-Encoding": "identity"}
         if file.etag:
             headers["If-Match"] = f'"{file.etag}"'
         if start:
             headers["Range"] = f"bytes={start}-"
-        with self._sent("GET", file, _signed(file).url, headers=headers, stream=True) as answer:
+        with self._sent("GET", file, url, headers=headers, stream=True) as answer:
             for chunk in answer.iter_content(CHUNK_BYTES):
                 take(chunk)
 
@@ -180,7 +117,7 @@ class ByUrl:
 
         try:
             with self._web.request(
-                method, url, allow_redirects=False, timeout=(CONNECT_S, SILENCE_S), **more
+                method, url, allow_redirects=False, timeout=(CONNECT_S, self._silence_s), **more
             ) as answer:
                 if not 200 <= answer.status_code < 300:
                     code = _code(answer.content[:4096])
@@ -189,6 +126,70 @@ class ByUrl:
         except requests.RequestException as error:
             # The exception's text holds the signed URL, which is as good as a password.
             raise _away(file, error) from None
+
+
+class Keyed(ByUrl):
+    """Objects by temporary keys, through boto3, which renews them while they are in use.
+
+    They are read by URLs that boto3 signs here: a GET by boto3 itself takes three times the processor.
+    """
+
+    def __init__(
+        self, grant: Grant, renew: Callable[[], Grant], ca_file: str | None, proxy: str | None
+    ) -> None:
+        super().__init__(ca_file, proxy, grant.patience_s)
+        import boto3
+        from boto3.s3.transfer import TransferConfig
+        from botocore.config import Config
+        from botocore.session import get_session
+
+        core = get_session()
+        core.get_component("credential_provider").insert_before("env", _provider(grant, renew))
+        self._client: Any = boto3.Session(botocore_session=core).client(
+            "s3",
+            endpoint_url=grant.endpoint,
+            region_name=grant.region,
+            verify=ca_file,
+            config=Config(
+                signature_version="s3v4",
+                s3={"addressing_style": "path"},
+                connect_timeout=CONNECT_S,
+                read_timeout=self._silence_s,
+                max_pool_connections=CONNECTIONS,
+                retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
+                proxies={"http": proxy, "https": proxy} if proxy else None,
+            ),
+        )
+        self._parts = TransferConfig(
+            multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2
+        )
+
+    def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
+        """Hand over the content from a byte on."""
+        place = {"Bucket": file.bucket, "Key": file.key}
+        self._read(file, self._client.generate_presigned_url("get_object", Params=place), start, take)
+
+    def write(self, file: StagedFile, stream: IO[bytes]) -> None:
+        """Store it: in one request whose digest the store compares, or in parts of which it compares each."""
+        about = {"Bucket": file.bucket, "Key": file.key}
+        if file.bytes <= PART_BYTES:
+            _asked(
+                file,
+                lambda: self._client.put_object(
+                    **about,
+                    Body=stream,
+                    Metadata=file.metadata,
+                    ChecksumSHA256=base64.b64encode(bytes.fromhex(file.sha256)).decode(),
+                ),
+            )
+            return
+        extra = {"Metadata": file.metadata, "ChecksumAlgorithm": "CRC32"}
+        _asked(
+            file,
+            lambda: self._client.upload_fileobj(
+                stream, file.bucket, file.key, ExtraArgs=extra, Config=self._parts
+            ),
+        )
 
 
 def _signed(file: StagedFile) -> Any:
