@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ from tests.integration.security.conftest import Attacker, attacker, condor_token
 
 from fallow_testbed.wait import wait_until
 
+ROOT = Path(__file__).resolve().parents[3]
 QUEUE = ("-name", "queue@hub")
 JOB = """
 universe = container
@@ -63,3 +66,30 @@ def test_a_job_that_breaks_a_rule_is_refused_with_its_sentence(alice: Attacker, 
     said = submitted(alice, image, "")
     assert said.returncode != 0
     assert "A job says how long it may run" in said.stderr
+
+
+def test_a_dag_is_run_by_dagman_at_its_users_machine(
+    attacker: Callable[..., Attacker], condor_token: Callable[..., str], image: str
+) -> None:
+    carol = attacker(condor_token("alice"), more="LOG = $(LOCAL_DIR)/log\nSPOOL = $(LOCAL_DIR)/log")
+    page = (ROOT / "docs" / "how-to" / "run-a-campaign.md").read_text()
+    script = carol.put("at-the-hub.sh", (ROOT / "docs" / "how-to" / "dagman" / "at-the-hub.sh").read_text())
+    carol.run("chmod", "+x", script)
+    carol.run("mkdir", f"{carol.directory}/log")
+    for node in ("A", "B"):
+        job = JOB.format(image=image.replace(":", "-"), more="MY.FallowWalltime = 300")
+        carol.put(f"{node}.sub", job.replace("$(Process)", node).replace("queue 2", "queue"))
+    carol.put("noop.sub", "executable = /bin/true\nqueue\n")
+    dag = re.search(r"(?m)(?:^    (?:JOB|SCRIPT|PARENT) .*\n)+", page)
+    command = re.search(r"(?m)^    (export HUB=.*\n    condor_dagman (?:.*\n){2})", page)
+    assert dag is not None
+    assert command is not None
+    carol.put("w.dag", dag[0].replace("    ", ""))
+    ran = carol.run(
+        "env", "-C", carol.directory, "sh", "-c", command[1].replace("hub.example.org", "hub"), timeout_s=240
+    )
+    told = carol.run("cat", f"{carol.directory}/w.dag.dagman.out").stdout
+    assert ran.returncode == 0, told[-3000:]
+    assert "DAG_STATUS_OK" in told
+    written = carol.run("sh", "-c", f"cat {carol.directory}/out.A {carol.directory}/out.B").stdout
+    assert written == "hello from A\nhello from B\n"
