@@ -27,12 +27,13 @@ def test_a_local_image_keeps_its_relative_name(tmp_path: Path) -> None:
     assert (made.link, made.file) == ("images/bwa.sif", tmp_path / "images" / "bwa.sif")
 
 
-def test_an_image_that_the_hub_has_is_named_by_its_digest_and_found_where_snakemake_keeps_pulled_ones(
-    tmp_path: Path,
+@pytest.mark.parametrize("name", [DIGEST, "fallow://north.alice/bwa:0.7"])
+def test_an_image_that_the_hub_has_is_named_by_digest_or_tag_and_found_where_snakemake_keeps_pulled_ones(
+    tmp_path: Path, name: str
 ) -> None:
-    made = rule_image("map", DIGEST, tmp_path)
-    assert made.named == DIGEST
-    assert made.link == f".snakemake/singularity/{hashlib.md5(DIGEST.encode()).hexdigest()}.simg"
+    made = rule_image("map", name, tmp_path)
+    assert made.named == name
+    assert made.link == f".snakemake/singularity/{hashlib.md5(name.encode()).hexdigest()}.simg"
     assert image_arguments([made]) == ["--apptainer-prefix", ".snakemake/singularity"]
     (tmp_path / "x.sif").touch()
     assert image_arguments([rule_image("map", "x.sif", tmp_path)]) == []
