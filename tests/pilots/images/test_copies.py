@@ -97,6 +97,17 @@ def test_a_source_never_leads_out_of_the_place(place: Path) -> None:
     assert find(DIGEST, [place / "copies"], [SIGNER], lambda: published(tree, source=source)) is None
 
 
+def test_apptainers_notes_on_a_build_do_not_count_but_what_it_runs_does(place: Path) -> None:
+    tree = directory(place / "a")
+    (place / "a" / ".singularity.d").mkdir()
+    bare = tree_digest(place / "a")
+    assert bare != tree
+    (place / "a" / ".singularity.d" / "labels.json").write_text("today")
+    assert tree_digest(place / "a") == bare
+    (place / "a" / ".singularity.d" / "runscript").write_text("#!/bin/sh")
+    assert tree_digest(place / "a") != bare
+
+
 def test_times_and_owners_do_not_count_but_names_modes_and_links_do(place: Path) -> None:
     tree = directory(place / "a")
     assert directory(place / "b") == tree

@@ -1,7 +1,7 @@
 """The digest of a directory tree, by which the unpacked copy of an image is told from any other.
 
 What counts: the names, the kind of each entry, what files hold, whether a file may be executed, where links lead. What does
-not: owners, times, other modes, and devices, which differ from one unpacking to the next.
+not: owners, times, other modes, devices, and Apptainer's notes on the build, which differ from one unpacking to the next.
 """
 
 # ruff: noqa: PTH115, PTH118 - names are bytes here: those in an image need be no text
@@ -14,6 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from fallow.files import sha256_of
+
+NOTES = frozenset(
+    b".singularity.d/" + name for name in (b"labels.json", b"Singularity", b"bootstrap_history")
+)
+"""Written anew whenever Apptainer unpacks an image, with the time; no program of the image is run by them."""
 
 
 def tree_digest(root: Path) -> str:
@@ -34,6 +39,8 @@ def _lines(root: bytes, below: bytes) -> Iterator[bytes]:
         entries = sorted(found, key=lambda entry: entry.name)
     for entry in entries:
         path = os.path.join(below, entry.name)
+        if path in NOTES:
+            continue
         status = entry.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             yield b"link\0" + path + b"\0" + os.readlink(entry.path) + b"\0"
