@@ -26,6 +26,7 @@ FALLOW = "/opt/fallow/bin/fallow"
 USER = "local"
 HOME = f"/home/{USER}"
 NODE = "cedar-1"
+COPIES = "/home/copies"
 MAKE = """set -e
 cd {home}
 rm -rf small && mkdir -p small/bin small/usr/bin small/proc small/sys small/dev small/tmp small/var/tmp small/etc
@@ -261,16 +262,51 @@ def test_the_quota_holds_and_the_least_recently_used_goes(
     assert store.path(digests[-1]).exists()
 
 
-def test_without_fuse_an_image_is_unpacked_once_by_a_pilot(
-    cedar: Site, bed: Testbed, submit: Callable[..., Batch], first: str
-) -> None:
+@pytest.fixture(scope="module")
+def signed(alice: Publisher) -> dict[str, str]:
+    """A signed image whose file was kept: its digest, and the key."""
+    key, kept = f"{HOME}/site-key", f"{HOME}/kept.sif"
+    alice.shell(f"rm -f {key}* {kept}; ssh-keygen -q -t ed25519 -N '' -f {key}")
+    alice.shell(MAKE.format(home=HOME, word="signed"))
+    digest = alice.json("publish", "~/small", "--keep", kept, "--sign-with", key)["digest"]
+    public = " ".join(alice.shell(f"cat {key}.pub").stdout.split()[:2])
+    return {"digest": digest, "key": public}
+
+
+@pytest.fixture(scope="module")
+def bare(cedar: Site, bed: Testbed, signed: dict[str, str]) -> Iterator[Site]:
+    """The same centre, its node without FUSE, with a place for the site's own copies."""
     node = bed.host(NODE)
     node.run(["chmod", "0", "/dev/fuse"])
-    try:
-        cedar.follow(cedar.policy.read_text())
-        words(submit, first, count=3).wait_done()
-    finally:
-        node.run(["chmod", "666", "/dev/fuse"])
-    [pilot] = {row["pilot"] for row in cedar.pilots(state="running")}
-    said = (cedar.policy.parent / "state" / "pilots" / pilot / "pilot.log").read_text()
+    cedar.login.run(["sh", "-c", f"mkdir -p {COPIES} && chown {USER} {COPIES}"])
+    copies = f"image_copies = {json.dumps([COPIES])}\nimage_signers = {json.dumps([signed['key']])}"
+    cedar.follow(cedar.policy.read_text().replace("[assume]", f"[assume]\n{copies}"))
+    yield cedar
+    node.run(["chmod", "666", "/dev/fuse"])
+    cedar.login.run(["rm", "-rf", COPIES])
+
+
+def test_without_fuse_an_image_is_unpacked_once_by_a_pilot(
+    bare: Site, submit: Callable[..., Batch], first: str
+) -> None:
+    words(submit, first, count=3).wait_done()
+    [pilot] = {row["pilot"] for row in bare.pilots(state="running")}
+    said = (bare.policy.parent / "state" / "pilots" / pilot / "pilot.log").read_text()
     assert said.count(f"image {first} unpacked, for this node has no FUSE") == 1
+
+
+def test_identical_copies_of_the_site_are_used_and_others_are_not(
+    bare: Site, submit: Callable[..., Batch], alice: Publisher, signed: dict[str, str]
+) -> None:
+    store, digest = Store(bare), signed["digest"]
+    copy = f"{COPIES}/{digest.replace(':', '-')}"
+    alice.shell(f"cp {HOME}/kept.sif {copy}.sif")
+    words(submit, digest).wait_done()
+    alice.shell(
+        f"rm {copy}.sif && apptainer -s build --sandbox {copy} {HOME}/kept.sif && chmod -R a+rX {copy}"
+    )
+    words(submit, digest).wait_done()
+    assert not store.path(digest).exists()
+    alice.shell(f"rm -rf {copy} && head -c 500000 {HOME}/kept.sif >{copy}.sif")
+    words(submit, digest).wait_done()
+    assert store.path(digest).exists()
