@@ -45,7 +45,9 @@ def test_a_dry_run_shows_all_jobs_without_the_hub_and_says_so(
     said = snakemake.stdout + snakemake.stderr
     assert snakemake.returncode == 0, said
     assert "The storage cannot be looked at; shown are all jobs" in said
-    counts = {tuple(line.split()) for line in said.splitlines() if line.startswith(("part ", "join ", "all "))}
+    counts = {
+        tuple(line.split()) for line in said.splitlines() if line.startswith(("part ", "join ", "all "))
+    }
     assert counts == {("all", "1"), ("join", "1"), ("part", "2")}
 
 
