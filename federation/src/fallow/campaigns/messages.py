@@ -135,13 +135,14 @@ class Plan(Message):
         return self
 
 
+RowId = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
 class NewRows(Message):
     """Body of `POST /v1/campaigns/{name}/rows`: the id and the values of each row, in the order of the columns."""
 
     stage: StageName
-    rows: list[tuple[Annotated[str, StringConstraints(min_length=1, max_length=200)], list[str]]] = Field(
-        max_length=ROWS_AT_ONCE
-    )
+    rows: list[tuple[RowId, list[str]]] = Field(max_length=ROWS_AT_ONCE)
 
 
 class Added(Message):
@@ -270,9 +271,7 @@ class Selection(Message):
     failure: Optional[Annotated[str, StringConstraints(max_length=32)]] = None
     signature: Optional[Annotated[str, StringConstraints(max_length=300)]] = None
     exit_code: Optional[int] = Field(default=None, ge=-(2**31), le=2**31 - 1)
-    ids: list[Annotated[str, StringConstraints(max_length=200)]] = Field(
-        default_factory=list, max_length=10_000
-    )
+    ids: list[RowId] = Field(default_factory=list, max_length=10_000)
 
 
 class Change(Message):

@@ -20,6 +20,7 @@ from fallow.campaigns.messages import (
     Log,
     NewRows,
     Plan,
+    RowId,
     RowPage,
     RowState,
     Selection,
@@ -111,7 +112,7 @@ def get_rows(
     failure: Annotated[str | None, Query(max_length=32)] = None,
     signature: Annotated[str | None, Query(max_length=300)] = None,
     exit_code: Annotated[int | None, Query(ge=-(2**31), lt=2**31)] = None,
-    id: Annotated[list[str] | None, Query(max_length=100)] = None,  # noqa: A002 - as people call it
+    id: Annotated[list[RowId] | None, Query(max_length=100)] = None,  # noqa: A002 - as people call it
     after: Annotated[int, Query(ge=0, le=2**62)] = 0,
     limit: Annotated[int, Query(ge=1, le=PAGE)] = PAGE,
 ) -> RowPage:
