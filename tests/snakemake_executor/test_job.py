@@ -281,6 +281,19 @@ def test_credentials_with_time_left_are_given_without_asking(
     assert script.credentials(given(7200))["AccessKeyId"] == "first"
 
 
+def test_later_credentials_are_fetched_while_nobody_asks_for_any(
+    script: ModuleType, given: Callable[[float], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(script, "LOOK_S", 0.01)
+    monkeypatch.setattr(script, "latest", lambda *_: LATER)
+    path = given(0.5)
+    script.keep_renewed(path)
+    deadline = time.monotonic() + 60
+    while json.loads(path.read_text())["AccessKeyId"] == "first" and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert script.credentials(path) == LATER
+
+
 def test_the_job_answers_aws_clients_itself(node: Node) -> None:
     access = json.dumps({**LATER, "renewal": None})
     files = {

@@ -191,7 +191,9 @@ def test_a_revoked_centre_is_out_at_once_and_its_sessions_soon(
 ) -> None:
     token = condor_token(f"launcher-{CENTRE}")
     thief, member, stranger = attacker(token), attacker(condor_token("mona")), attacker(condor_token("alice"))
-    assert allowed(thief, "ADVERTISE_STARTD")
+    wait_until(
+        lambda: allowed(thief, "ADVERTISE_STARTD"), "the pilot's right, after what was undone before", 30
+    )
     began, stop, words = tmp_path / "began", tmp_path / "stop", ("--centre", CENTRE)
     with ThreadPoolExecutor(1) as pool:
         session = pool.submit(at, "alice", advertises_until_refused, token, began, stop)

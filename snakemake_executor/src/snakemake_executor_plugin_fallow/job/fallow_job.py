@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -49,6 +50,8 @@ WILDCARD = re.compile(
 )
 RENEW_BEFORE_S = 20 * 60
 """AWS clients ask again 15 minutes before the end: then there should be something later."""
+LOOK_S = 60.0
+"""How long at least between two looks for later credentials."""
 
 
 def main() -> NoReturn:
@@ -72,6 +75,7 @@ def main() -> NoReturn:
         os.environ.update(environment(private, job))
     except OSError as error:
         give_up(f"the working directory cannot be prepared: {error}")
+    keep_renewed(private / "aws" / "access.json")
     notes = take_notes(job)
     if job["precommand"] and subprocess.run(["sh", "-c", job["precommand"]], check=False).returncode != 0:
         sys.exit("the precommand failed")
@@ -146,6 +150,21 @@ def credentials(path: Path) -> "dict[str, Any]":
         except Exception as error:  # noqa: BLE001 - the present ones may still be good
             say(f"no later credentials: {type(error).__name__}")
     return {name: value for name, value in access.items() if name != "renewal"}
+
+
+def keep_renewed(path: Path) -> None:
+    """Look for later credentials while the rule runs: they are read with the present ones, and a rule that computes for long
+    asks for none until its end.
+    """
+
+    def look() -> None:
+        while True:
+            left_s = remaining_s(json.loads(path.read_text(encoding="utf-8")))
+            time.sleep(min(max(LOOK_S, left_s / 3), RENEW_BEFORE_S))
+            credentials(path)
+
+    if path.exists():
+        threading.Thread(target=look, name="fallow-renewal", daemon=True).start()
 
 
 def remaining_s(access: "dict[str, Any]") -> float:
