@@ -91,7 +91,9 @@ def connect(service: str, endpoint: str, access: str, secret: str, session: str 
         aws_access_key_id=access,
         aws_secret_access_key=secret,
         aws_session_token=session,
-        config=Config(s3={"addressing_style": "path"}, retries={"max_attempts": 1}, read_timeout=30),
+        config=Config(
+            s3={"addressing_style": "path"}, retries={"max_attempts": 5, "mode": "standard"}, read_timeout=30
+        ),
     )
 
 
