@@ -16,10 +16,10 @@ from importlib import import_module
 from typing import Any
 
 from tests.benchmarks.outcome import LEFT, ROOT
+from tests.benchmarks.page import put_figures
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 KEPT = PAGE.with_suffix("")
-BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 
 
 def section(document: Mapping[str, Any]) -> Iterator[str]:
@@ -58,10 +58,7 @@ def main() -> None:
             sys.exit(f"{left} is not there. Run: make bench ONLY={name}")
         shutil.copy(left, KEPT)
     documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(KEPT.glob("*.json"))]
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    written = "".join(text for document in documents for text in section(document))
-    PAGE.write_text(f"{before}{BEGIN}{written}{END}{after}", encoding="utf-8")
+    put_figures(PAGE, "".join(text for document in documents for text in section(document)))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,9 @@ from statistics import median
 from typing import Any
 
 from tests.benchmarks import bench_bulk, bench_startup
+from tests.benchmarks.page import put_figures
 
 PAGE = Path(__file__).parents[2] / "snakemake_executor" / "docs" / "further.md"
-BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 
 
 def circumstances(about: Mapping[str, Any]) -> str:
@@ -48,8 +48,7 @@ def main() -> None:
         for write, result in ((startup, bench_startup.RESULT), (bulk, bench_bulk.RESULT))
         for line in write(json.loads(result.read_text()))
     )
-    before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-    PAGE.write_text(before + BEGIN + text + "\n" + END + rest.partition(END)[2], encoding="utf-8")
+    put_figures(PAGE, text + "\n")
 
 
 if __name__ == "__main__":

@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.benchmarks.page import put_figures
+
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "simulation.md"
 FIGURES = PAGE.with_suffix(".json")
-BEGIN, END = "<!-- figures: begin -->\n", "<!-- figures: end -->\n"
 CENTRES = ("first", "second", "third")
 Case = Mapping[str, Any]
 
@@ -100,11 +101,7 @@ def rows(name: str, cases: Sequence[Case]) -> Iterator[str]:
 
 def main() -> None:
     """Write the tables between the marks of the page."""
-    page = PAGE.read_text(encoding="utf-8")
-    before, rest = page.split(BEGIN)
-    _, after = rest.split(END)
-    written = "".join(tables(json.loads(FIGURES.read_text(encoding="utf-8"))))
-    PAGE.write_text(f"{before}{BEGIN}{written}{END}{after}", encoding="utf-8")
+    put_figures(PAGE, "".join(tables(json.loads(FIGURES.read_text(encoding="utf-8")))))
 
 
 if __name__ == "__main__":
