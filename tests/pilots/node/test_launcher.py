@@ -235,8 +235,8 @@ def test_an_image_that_changed_waits_for_the_pilot(launcher: Launcher) -> None:
     assert (ran.status, ran.errors) == (0, "")
 
 
-def test_an_image_that_cannot_be_had_starts_nothing(launcher: Launcher) -> None:
-    (launcher.values.store / f"sha256-{DIGEST}.sif").unlink()
+def turned_down(launcher: Launcher) -> Ran:
+    """Run the payload with a pilot that takes the request for the image away and has none."""
     request = launcher.place.requests / DIGEST
     ended = threading.Event()
 
@@ -250,6 +250,12 @@ def test_an_image_that_cannot_be_had_starts_nothing(launcher: Launcher) -> None:
     ran = launcher.payload()
     ended.set()
     answering.join()
+    return ran
+
+
+def test_an_image_that_cannot_be_had_starts_nothing(launcher: Launcher) -> None:
+    (launcher.values.store / f"sha256-{DIGEST}.sif").unlink()
+    ran = turned_down(launcher)
     assert ran.status == 255
     assert f"the image sha256:{DIGEST} cannot be had here" in ran.errors
 
@@ -272,19 +278,7 @@ def test_the_pilot_is_told_which_images_a_payload_runs_in(launcher: Launcher) ->
 @pytest.mark.parametrize("mark", ["", "1 2 3\n", "absent\nx\n", "1 2 3\n/nothing\n/nothing\n"])
 def test_a_mark_that_is_not_whole_is_none(launcher: Launcher, mark: str) -> None:
     (launcher.place.verified / DIGEST).write_text(mark)
-    request = launcher.place.requests / DIGEST
-    ended = threading.Event()
-
-    def pilot() -> None:
-        while not request.exists() and not ended.wait(0.02):
-            pass
-        request.unlink(missing_ok=True)
-
-    answering = threading.Thread(target=pilot)
-    answering.start()
-    ran = launcher.payload()
-    ended.set()
-    answering.join()
+    ran = turned_down(launcher)
     assert ran.status != 0
     assert ran.words == [""]
 
