@@ -46,7 +46,7 @@ class InputCache:
         Raises:
             StagingError: It cannot be had.
         """
-        name = hashlib.sha256(f"{file.bucket}/{file.key}\n{file.etag}".encode()).hexdigest()[:40]
+        name = file.content_name[:40]
         try:
             private_directory(self._folder)
             with self._locked(name):

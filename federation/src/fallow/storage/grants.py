@@ -1,5 +1,6 @@
 """What the hub lets one job do with S3 for a while: which objects it may read or write, and by what means."""
 
+import hashlib
 from typing import Annotated, Optional
 
 from pydantic import Field, StringConstraints
@@ -62,6 +63,11 @@ class StagedFile(Message):
     metadata: dict[str, str] = Field(default_factory=dict)
     """What is stored with an output."""
     signed: Optional[Signed] = None
+
+    @property
+    def content_name(self) -> str:
+        """64 hex digits that stand for where the object lies and for its very content."""
+        return hashlib.sha256(f"{self.bucket}/{self.key}\n{self.etag}".encode()).hexdigest()
 
 
 class Keys(Message):

@@ -95,7 +95,7 @@ def fetch(file: StagedFile, path: Path, objects: Objects, patience: Patience) ->
     Raises:
         StagingError: It cannot be had.
     """
-    name = hashlib.sha256(f"{file.bucket}/{file.key}\n{file.etag}".encode()).hexdigest()[:16]
+    name = file.content_name[:16]
     part = path.with_name(f".fallow-{path.name}.{name}.part")
     try:
         descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
