@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.integration.test_demo import commands
+from tests.integration.pages import ROOT, one, run_page
 
 from fallow_testbed.testbed import Testbed
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "tutorial" / "snakemake.md"
 
 
 @pytest.fixture(scope="module")
 def said(bed: Testbed) -> Iterator[dict[str, str]]:
-    """What each command of the page said; the page means the demo's testbed, here it is the shared one."""
-    env = {**os.environ, "FALLOW_TESTBEDS": str(bed.directory.parent)}
-    found: dict[str, str] = {}
+    """What each command of the page said."""
     try:
-        for command in commands(PAGE):
-            here = command.replace("testbed exec", f"testbed exec --name {bed.directory.name}")
-            done = subprocess.run(
-                ["bash", "-c", here], cwd=ROOT, env=env, text=True, stdin=subprocess.DEVNULL,
-                capture_output=True, timeout=300, check=False,
-            )  # fmt: skip
-            found[command] = done.stdout + done.stderr
-            assert done.returncode == 0, f"{command} failed:\n{found[command][-4000:]}"
-        yield found
+        yield {command: stdout + stderr for command, stdout, stderr in run_page(PAGE, bed, 300)}
     finally:
         shutil.rmtree(ROOT / "words", ignore_errors=True)
-
-
-def one(said: dict[str, str], end: str) -> str:
-    """What the one command with this end said."""
-    [text] = [text for command, text in said.items() if command.endswith(end)]
-    return text
 
 
 @pytest.mark.timeout(900)

@@ -3,44 +3,27 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from tests.integration.test_demo import commands
+from tests.integration.pages import ROOT, one, run_page
 
 from fallow_testbed.testbed import Testbed
 
-ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "tutorial" / "production.md"
 
 
 @pytest.fixture(scope="module")
 def said(bed: Testbed) -> Iterator[dict[str, str]]:
-    """What each command of the page said; the page means the demo's testbed, here it is the shared one."""
-    env = {**os.environ, "FALLOW_TESTBEDS": str(bed.directory.parent)}
+    """What each command of the page said."""
     found: dict[str, str] = {}
     try:
-        for command in commands(PAGE):
-            here = command.replace("testbed exec", f"testbed exec --name {bed.directory.name}")
-            done = subprocess.run(
-                ["bash", "-c", here], cwd=ROOT, env=env, text=True, stdin=subprocess.DEVNULL,
-                capture_output=True, timeout=400, check=False,
-            )  # fmt: skip
-            found[command] = found.get(command, "") + done.stdout
-            assert done.returncode == 0, f"{command} failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
+        for command, stdout, _ in run_page(PAGE, bed, 400):
+            found[command] = found.get(command, "") + stdout
         yield found
     finally:
         shutil.rmtree(ROOT / "zmumu", ignore_errors=True)
-
-
-def one(said: dict[str, str], end: str) -> str:
-    """What the one command with this end said."""
-    [text] = [text for command, text in said.items() if command.endswith(end)]
-    return text
 
 
 @pytest.mark.timeout(900)
