@@ -92,9 +92,20 @@ def test_documents_that_differ_have_two(one: dict[str, Any], other: dict[str, An
     assert (digest_of(texts[0]) != digest_of(texts[1])) == differ
 
 
+def test_rules_from_before_there_was_a_page_keep_their_digest_and_publish_the_capacity_alone() -> None:
+    before = default_text().replace('publish = ["balances", "capacity", "rules", "waiting", "waits"]\n', "")
+    assert digest_of(before) == "sha256:49b3e7c774b0aea935808d8cec34995b177ee0e7816a07b86a8b93d6210c6162"
+    assert parse_rules(before).published() == {"capacity"}
+
+
+def test_the_order_in_which_rules_name_what_is_published_does_not_matter() -> None:
+    turned = default_text().replace('"balances", "capacity"', '"capacity", "balances", "capacity"')
+    assert digest_of(turned) == digest_of(default_text())
+
+
 def test_the_digest_is_the_one_that_every_release_must_find() -> None:
     assert (
-        digest_of(default_text()) == "sha256:49b3e7c774b0aea935808d8cec34995b177ee0e7816a07b86a8b93d6210c6162"
+        digest_of(default_text()) == "sha256:e8a85b3976fe69e2378e75359de8535ef1248de52270008bd14ad9a8488c08a9"
     )
 
 

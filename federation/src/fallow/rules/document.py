@@ -63,6 +63,8 @@ def canonical(rules: Rules) -> str:
     raw = rules.model_dump(mode="json", exclude_none=True)
     for each in raw["resource_classes"].values():
         each["gpu_models"] = sorted(model.lower() for model in each["gpu_models"])
+    if "publish" in raw:
+        raw["publish"] = sorted(set(raw["publish"]))
     return json.dumps(_plain(raw), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 

@@ -6,7 +6,7 @@ takes for granted.
 
 import re
 from enum import Enum
-from typing import Annotated
+from typing import Annotated, Literal, Optional
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
@@ -41,6 +41,11 @@ class Quorum(str, Enum):
         if self is Quorum.TWO_THIRDS:
             return max(1, centres // 2 + 1, -(-2 * centres // 3))
         return centres // 2 + 1
+
+
+Published = Literal["capacity", "waiting", "waits", "balances", "rules"]
+"""A part of the federation's page: what each centre offers, runs and uses; how many jobs of which work type wait; how long
+jobs waited and would have waited alone; what each centre gave, and its balance; the rules, proposals and approvals."""
 
 
 class WorkType(Settings):
@@ -87,6 +92,8 @@ class Rules(Settings):
     """The classes of comparable resources by name; `cpu` is always one. A GPU model in no class is a class of its own."""
     benchmark: dict[CentreName, Factor] = Field(default_factory=dict, max_length=1_000)
     """How much work a core or GPU of a centre does, beside the average; 1 for a centre that is not named."""
+    publish: Optional[list[Published]] = Field(default=None, max_length=20)
+    """What of the federation's page anybody may read without a login; left out, `capacity` alone. Members read all of it."""
 
     @field_validator("resource_classes")
     @classmethod
@@ -121,6 +128,10 @@ class Rules(Settings):
         """The weight of a work type; of one that these rules no longer know, the default one's."""
         known = self.work_types.get(work_type) or self.work_types[self.default_work_type]
         return known.weight
+
+    def published(self) -> frozenset[Published]:
+        """What anybody may read."""
+        return frozenset(["capacity"] if self.publish is None else self.publish)
 
     def benchmark_factor(self, centre: str) -> float:
         """How much work a core or GPU of `centre` does, beside the average."""

@@ -13,7 +13,7 @@ HEAD = """# The rules of a federation
 For the centres' admins. Written by `python -m fallow.rules.reference`; change the model, not this page.
 
 The rules are one TOML document. Unknown names are refused, and so are values out of bounds or that contradict each other;
-the message names both. Everything but `benchmark` and a class's `gpu_models` must be written: what the centres
+the message names both. Everything but `benchmark`, `publish` and a class's `gpu_models` must be written: what the centres
 approve is what the document says, never what a release of Fallow takes for granted. [Matching](../explanation/matching.md)
 tells what each number does to a waiting job, [agree on rules](../how-to/agree-on-rules.md) how centres agree.
 
