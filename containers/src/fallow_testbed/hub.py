@@ -36,6 +36,7 @@ def hub_toml(layout: Layout) -> str:
         f'tls_key = "{TLS}/tls-key.pem"',
         f'audiences = ["{GATEWAY_URL}"]',
         f'plain_names_issuer = "{issuer.URL}"',
+        f'operators = ["{next(iter(spec.centres))}.{issuer.OPERATOR}"]',
         f"capacity_sample_s = {SAMPLE_S}",
         f"matching_interval_s = {SAMPLE_S}",
         "[storage]",
@@ -48,6 +49,7 @@ def hub_toml(layout: Layout) -> str:
         f'url = "{issuer.URL}"',
         f'ca_file = "{TLS}/ca.pem"',
         'centre_root = "/fallow"',
+        f'client_id = "{issuer.CLIENT}"',
     ]
     members = [f"{centre}.*" for centre in spec.centres][:1]
     lines += ["[[projects]]", f'name = "{PROJECT}"', f"members = {json.dumps(members)}"]

@@ -13,6 +13,11 @@ PORT = 8444
 URL = f"https://hub:{PORT}"
 STATE = "/home/issuer/state"
 CA_FILE = f"{STATE}/ca.pem"
+CLIENT = "fallow"
+OPERATOR = "operator"
+"""The account (and `sub`) of the hub's operator, a person at the first centre."""
+LOGIN_BACK = "https://hub:8443/login/callback"
+"""Where a login at the hub's page leads back to."""
 USER_SCOPES = (
     "compute.read",
     "compute.create",
@@ -35,7 +40,7 @@ def admin_account(centre: str) -> str:
 
 def people_toml(spec: Federation) -> str:
     """The issuer's file of people: everybody at the desk, one robot account and one admin per centre."""
-    lines = ['clients = ["fallow"]']
+    lines = [f'clients = ["{CLIENT}"]', f'redirects = ["{LOGIN_BACK}"]']
     for name, user in spec.users.items():
         groups = [
             "/fallow",
@@ -43,6 +48,8 @@ def people_toml(spec: Federation) -> str:
             *(_managed(user.centre) if user.role == "manager" else []),
         ]
         lines += _person(name, groups, USER_SCOPES)
+    first = next(iter(spec.centres))
+    lines += _person(OPERATOR, ["/fallow", f"/fallow/{first}"], USER_SCOPES)
     for centre in spec.centres:
         groups = ["/fallow", f"/fallow/{centre}"]
         lines += _person(launcher_account(centre), groups, ("compute.read",))
@@ -57,8 +64,19 @@ def _managed(centre: str) -> list[str]:
 
 def _person(name: str, groups: list[str], scopes: tuple[str, ...]) -> list[str]:
     # JSON strings and arrays of strings are TOML as well.
-    fields = {"sub": name, "name": name.title(), "groups": groups, "scopes": list(scopes)}
+    fields = {
+        "sub": name,
+        "name": name.title(),
+        "groups": groups,
+        "scopes": list(scopes),
+        "password": password(name),
+    }
     return [f"[users.{name}]", *(f"{key} = {json.dumps(value)}" for key, value in fields.items())]
+
+
+def password(name: str) -> str:
+    """What an account logs in with at the issuer's page: no secret, as the whole issuer is none."""
+    return f"{name}-of-the-testbed"
 
 
 def start(hub: Host, spec: Federation) -> None:

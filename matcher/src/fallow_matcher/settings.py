@@ -44,6 +44,10 @@ class CentreSettings(Settings):
     """The group whose members speak for the centre on the rules; left out, `<centre_root>/<centre>/admin` of the issuer."""
 
 
+Person = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]*[.][a-z0-9][a-z0-9_-]*$")]
+"""Somebody as `<centre>.<user>`."""
+
+
 class ProjectSettings(Settings):
     """A project of the federation, whose name only its members' jobs may bear."""
 
@@ -181,6 +185,8 @@ class HubSettings(Settings):
     """The centres of the federation."""
     projects: list[ProjectSettings] = Field(default_factory=list)
     """The projects that jobs may name; centres take or refuse them by their own policies."""
+    operators: list[Person] = Field(default_factory=list)
+    """Who sees on the hub's page how its parts are."""
     storage: StorageSettings
     max_jobs_per_user: int = Field(default=100_000, ge=1)
     """Jobs that one user may have in the queue."""

@@ -1,12 +1,10 @@
-"""The issuer over HTTP: metadata, JWKS, device flow (RFC 8628), refresh, revocation (RFC 7009)."""
+"""The issuer over HTTP: metadata, JWKS, device flow (RFC 8628), code flow, refresh, revocation (RFC 7009)."""
 
-import hmac
 import html
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -14,17 +12,18 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from fallow_dev_issuer import BANNER
+from fallow_dev_issuer.codeflow import CodeFlow
 from fallow_dev_issuer.errors import IssuerError, OAuthError
 from fallow_dev_issuer.grants import Grant, GrantStore
 from fallow_dev_issuer.keys import ALGORITHMS, KeyRing
 from fallow_dev_issuer.people import People
 from fallow_dev_issuer.state import State
 from fallow_dev_issuer.tokens import access_claims, identity_claims
+from fallow_dev_issuer.web import form_of, known_user, page
 
 logger = logging.getLogger(__name__)
 
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
-MAX_BODY_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,14 @@ def metadata(state: State) -> dict[str, object]:
     return {
         "issuer": state.issuer,
         "jwks_uri": f"{base}/jwks",
+        "authorization_endpoint": f"{base}/authorize",
         "token_endpoint": f"{base}/token",
         "device_authorization_endpoint": f"{base}/device_authorization",
         "revocation_endpoint": f"{base}/revoke",
-        "grant_types_supported": [DEVICE_GRANT, "refresh_token"],
-        "response_types_supported": [],
+        "grant_types_supported": [DEVICE_GRANT, "authorization_code", "refresh_token"],
+        "response_types_supported": ["code"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": True,
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": list(ALGORITHMS),
         "token_endpoint_auth_methods_supported": ["none"],
@@ -66,6 +68,7 @@ class Issuer:
         self._lives = lives
         self._now = clock
         self._grants = GrantStore(state.grants)
+        self.code_flow = CodeFlow(state, self._grants, clock)
 
     async def metadata(self, _request: Request) -> Response:
         """`GET /.well-known/openid-configuration` and `/.well-known/oauth-authorization-server`."""
@@ -77,7 +80,7 @@ class Issuer:
 
     async def start_device(self, request: Request) -> Response:
         """`POST /device_authorization`."""
-        form = await _form(request)
+        form = await form_of(request)
         client_id = self._client(form)
         audience = form.get("audience", form.get("resource", "")).split()
         started = self._grants.start_device(
@@ -102,11 +105,20 @@ class Issuer:
 
     async def token(self, request: Request) -> Response:
         """`POST /token`."""
-        form = await _form(request)
+        form = await form_of(request)
         client_id = self._client(form)
         kind = form.get("grant_type")
         if kind == DEVICE_GRANT:
             grant = self._grants.redeem_device(form.get("device_code", ""), client_id, now=self._now())
+            return _private(self._tokens(grant, grant.scopes, family=""))
+        if kind == "authorization_code":
+            grant = self._grants.redeem_code(
+                form.get("code", ""),
+                client_id,
+                redirect=form.get("redirect_uri", ""),
+                verifier=form.get("code_verifier", ""),
+                now=self._now(),
+            )
             return _private(self._tokens(grant, grant.scopes, family=""))
         if kind == "refresh_token":
             grant, family = self._grants.redeem_refresh(
@@ -116,33 +128,33 @@ class Issuer:
             if not set(scopes) <= set(grant.scopes):
                 raise OAuthError("invalid_scope", "A refresh cannot widen what the user has allowed.")
             return _private(self._tokens(grant, scopes, family=family))
-        raise OAuthError("unsupported_grant_type", "Only the device flow and refresh tokens are offered.")
+        raise OAuthError(
+            "unsupported_grant_type", "Only the device flow, the code flow and refresh tokens are offered."
+        )
 
     async def revoke(self, request: Request) -> Response:
         """`POST /revoke`; access tokens are not kept here, so only refresh tokens can be revoked."""
-        form = await _form(request)
+        form = await form_of(request)
         client_id = self._client(form)
         self._grants.revoke(form.get("token", ""), client_id)
         return _private({})
 
     async def approval_page(self, request: Request) -> Response:
         """`GET /device`: asks who the user is."""
-        return HTMLResponse(_page(_FORM.format(code=html.escape(request.query_params.get("user_code", "")))))
+        return HTMLResponse(page(_FORM.format(code=html.escape(request.query_params.get("user_code", "")))))
 
     async def approve(self, request: Request) -> Response:
         """`POST /device`: the user's decision, with the password of the people file."""
-        form = await _form(request)
-        name, password = form.get("user", ""), form.get("password", "")
-        person = People.load(self._state.people).users.get(name)
-        expected = person.password if person else ""
-        if not expected or not hmac.compare_digest(expected.encode(), password.encode()):
-            return HTMLResponse(_page("Unknown user or wrong password."), status_code=403)
+        form = await form_of(request)
+        name = known_user(People.load(self._state.people), form)
+        if name is None:
+            return HTMLResponse(page("Unknown user or wrong password."), status_code=403)
         try:
             approved = form.get("decision") == "approve"
             self._grants.decide(form.get("user_code", ""), name, approve=approved, now=self._now())
         except IssuerError as error:
-            return HTMLResponse(_page(html.escape(str(error))), status_code=400)
-        return HTMLResponse(_page("Approved: go back to your terminal." if approved else "Refused."))
+            return HTMLResponse(page(html.escape(str(error))), status_code=400)
+        return HTMLResponse(page("Approved: go back to your terminal." if approved else "Refused."))
 
     async def health(self, _request: Request) -> Response:
         """`GET /healthz`."""
@@ -180,7 +192,12 @@ class Issuer:
         }
         if "openid" in scopes:
             identity = identity_claims(
-                self._state.issuer, person, client_id=grant.client_id, now=now, life_s=self._lives.access_s
+                self._state.issuer,
+                person,
+                client_id=grant.client_id,
+                now=now,
+                life_s=self._lives.access_s,
+                nonce=grant.nonce,
             )
             answer["id_token"] = ring.sign(identity, typ="JWT")
         if "offline_access" in scopes:
@@ -189,25 +206,6 @@ class Issuer:
             )
         logger.info("token issued: sub=%s client=%s jti=%s", person.sub, grant.client_id, claims["jti"])
         return answer
-
-
-async def _form(request: Request) -> dict[str, str]:
-    """The fields of a form body: bounded, UTF-8, no field twice."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise OAuthError(
-                "invalid_request", f"The body is larger than {MAX_BODY_BYTES} bytes.", status=413
-            )
-    try:
-        pairs = parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=50, errors="strict")
-    except ValueError as error:
-        raise OAuthError("invalid_request", "The body is not a form in UTF-8.") from error
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        raise OAuthError("invalid_request", "A field is there twice.")
-    return form
 
 
 def _private(body: dict[str, object]) -> Response:
@@ -219,11 +217,6 @@ _FORM = """<form method="post"><p><label>Code <input name="user_code" value="{co
 <p><label>Password <input name="password" type="password"></label></p>
 <button name="decision" value="approve">Approve</button>
 <button name="decision" value="deny">Refuse</button></form>"""
-
-
-def _page(content: str) -> str:
-    warning = f"<p><strong>{html.escape(BANNER)}</strong></p>"
-    return f"<!doctype html><html lang=en><title>Development issuer</title>{warning}{content}</html>"
 
 
 async def _refused(_request: Request, error: Exception) -> Response:
@@ -258,12 +251,14 @@ def build_app(state: State, lives: Lives, clock: Callable[[], float] = time.time
         ("/token", issuer.token),
         ("/revoke", issuer.revoke),
         ("/device", issuer.approve),
+        ("/authorize", issuer.code_flow.decide),
     ]
     get: list[tuple[str, Callable[[Request], Awaitable[Response]]]] = [
         ("/.well-known/openid-configuration", issuer.metadata),
         ("/.well-known/oauth-authorization-server", issuer.metadata),
         ("/jwks", issuer.jwks),
         ("/device", issuer.approval_page),
+        ("/authorize", issuer.code_flow.page),
         ("/healthz", issuer.health),
     ]
     routes = [Route(path, handler, methods=["POST"]) for path, handler in post]

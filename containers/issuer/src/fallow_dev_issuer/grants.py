@@ -1,11 +1,13 @@
-"""Device codes and refresh tokens, in one SQLite file that the server and the `approve` command share.
+"""Device codes, authorisation codes and refresh tokens, in one SQLite file that the server and the `approve` command share.
 
 Only hashes of the secrets are kept. A refresh token works once: using it gives the next of its family, and a
 second use of an old one ends the whole family, because one of the two users has stolen it.
 """
 
+import base64
 import contextlib
 import hashlib
+import hmac
 import os
 import secrets
 import sqlite3
@@ -25,6 +27,10 @@ CREATE TABLE IF NOT EXISTS device (
     audience TEXT NOT NULL, expires REAL NOT NULL, interval_s REAL NOT NULL, polled REAL NOT NULL,
     state TEXT NOT NULL DEFAULT 'pending', user TEXT
 );
+CREATE TABLE IF NOT EXISTS code (
+    code_hash TEXT PRIMARY KEY, client_id TEXT NOT NULL, user TEXT NOT NULL, scope TEXT NOT NULL, audience TEXT NOT NULL,
+    redirect TEXT NOT NULL, challenge TEXT NOT NULL, nonce TEXT NOT NULL, expires REAL NOT NULL
+);
 CREATE TABLE IF NOT EXISTS refresh (
     token_hash TEXT PRIMARY KEY, family TEXT NOT NULL, client_id TEXT NOT NULL, user TEXT NOT NULL,
     scope TEXT NOT NULL, audience TEXT NOT NULL, expires REAL NOT NULL, used INTEGER NOT NULL DEFAULT 0
@@ -40,6 +46,8 @@ class Grant:
     user: str
     scopes: list[str]
     audience: list[str]
+    nonce: str = ""
+    """What the client wants to find in the ID token of the code flow."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,11 @@ class DeviceCode:
 
     device_code: str
     user_code: str
+
+
+def challenge_of(verifier: str) -> str:
+    """The challenge of a PKCE verifier by the method S256 (RFC 7636 section 4.2)."""
+    return base64.urlsafe_b64encode(hashlib.sha256(verifier.encode()).digest()).decode().rstrip("=")
 
 
 def _hash(secret: str) -> str:
@@ -156,6 +169,51 @@ class GrantStore:
         if refusal:
             raise refusal
         return Grant(client_id, row["user"], row["scope"].split(), row["audience"].split())
+
+    def new_code(self, grant: Grant, *, redirect: str, challenge: str, now: float, life_s: float) -> str:
+        """Make an authorisation code, bound to where it is sent and to the client's PKCE challenge (S256)."""
+        code = secrets.token_urlsafe(32)
+        scope, audience = " ".join(grant.scopes), " ".join(grant.audience)
+        with self._transaction() as db:
+            db.execute("DELETE FROM code WHERE expires < ?", (now,))
+            db.execute(
+                "INSERT INTO code (code_hash, client_id, user, scope, audience, redirect, challenge, nonce, expires)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    _hash(code),
+                    grant.client_id,
+                    grant.user,
+                    scope,
+                    audience,
+                    redirect,
+                    challenge,
+                    grant.nonce,
+                    now + life_s,
+                ),
+            )
+        return code
+
+    def redeem_code(self, code: str, client_id: str, *, redirect: str, verifier: str, now: float) -> Grant:
+        """Use an authorisation code up; one that is shown with anything wrong is spent as well.
+
+        Raises:
+            OAuthError: `invalid_grant`.
+        """
+        with self._transaction() as db:
+            key = (_hash(code),)
+            row = db.execute("SELECT * FROM code WHERE code_hash = ?", key).fetchone()
+            db.execute("DELETE FROM code WHERE code_hash = ?", key)
+        good = (
+            row is not None
+            and now < row["expires"]
+            and (row["client_id"], row["redirect"]) == (client_id, redirect)
+            and hmac.compare_digest(row["challenge"].encode(), challenge_of(verifier).encode())
+        )
+        if not good:
+            raise OAuthError(
+                "invalid_grant", "The code is unknown, expired, already used, or not for this client."
+            )
+        return Grant(client_id, row["user"], row["scope"].split(), row["audience"].split(), row["nonce"])
 
     def new_refresh_token(self, grant: Grant, *, now: float, life_s: float, family: str = "") -> str:
         """Make a refresh token for `grant`, as the first of a new family if none is named."""

@@ -72,6 +72,8 @@ class People(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     clients: list[str] = ["fallow"]
+    redirects: list[str] = []
+    """The exact URLs that the code flow may lead back to."""
     users: dict[str, Person]
 
     @classmethod

@@ -54,7 +54,7 @@ def access_claims(
 
 
 def identity_claims(
-    issuer: str, person: Person, *, client_id: str, now: float, life_s: int
+    issuer: str, person: Person, *, client_id: str, now: float, life_s: int, nonce: str = ""
 ) -> dict[str, Any]:
     """The claims of an ID token: for the client, about the person; it opens no service."""
     issued = int(now)
@@ -67,4 +67,5 @@ def identity_claims(
         "exp": issued + life_s,
         "jti": str(uuid.uuid4()),
         "name": person.name,
+        **({"nonce": nonce} if nonce else {}),
     }
