@@ -11,18 +11,15 @@ queue: what one poll costs. Goals: 1,000 submitted in 5 s and cancelled in 10 s;
 from __future__ import annotations
 
 import json
-import os
-import platform
 import secrets
 import sys
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.bench_startup import go_first
+from tests.benchmarks.outcome import ROOT, conditions, tell
 
-from fallow.output import show
 from fallow_testbed import people
 from fallow_testbed.demo.run import command, wait_for_capacity
 from fallow_testbed.images import ensure_sif, testbed_layers
@@ -31,8 +28,7 @@ from fallow_testbed.progress import Progress
 from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "build" / "bench" / "bulk.json"
+TITLE = "Many jobs at once, through Snakemake"
 JOBS, MANY, LIMIT_S = 1_000, 10_000, 900
 GOALS = {"submit_s": 5.0, "cancel_s": 10.0, "mean_s": 2.0}
 
@@ -88,11 +84,11 @@ def table(found: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Measure and show; 1 where a goal is missed."""
+    about = conditions()
     worker = ensure_sif("worker").sif
     with tempfile.TemporaryDirectory() as place:
         bed = Testbed(Path(place) / "bulk")
         layout = bed.up(DEFAULT, testbed_layers(), Progress())
-        load = os.getloadavg()[0]
         try:
             wait_for_capacity(layout, Progress())
             if "--first" in sys.argv:
@@ -100,18 +96,7 @@ def main() -> int:
             found = measure(layout, Path(place), worker)
         finally:
             bed.down()
-    rows = table(found)
-    show(rows, list(rows[0]), as_json=False, title="Many jobs at once")
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": [load, os.getloadavg()[0]],
-        "first": "--first" in sys.argv,
-    }
-    print(json.dumps({**about, **found}))
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({"about": about, **found}, indent=1) + "\n")
+    tell("bulk", TITLE, about, {**found, "first": "--first" in sys.argv}, table)
     measured = {name: value for part in found.values() for name, value in part.items()}
     return int(any(measured[name] > goal for name, goal in GOALS.items()))
 

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.benchmarks.outcome import as_rows as table
+from tests.benchmarks.outcome import conditions, tell
 from tests.integration.conftest import inside
 
 from fallow.campaigns.client import CampaignClient
 from fallow.campaigns.document import read
 from fallow.campaigns.plan import prepare
 from fallow.client import connect
-from fallow.output import show
 from fallow_testbed import people
 from fallow_testbed.images import testbed_layers
 from fallow_testbed.progress import Progress
 from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
+TITLE = "Campaigns of many rows"
 SIZES = (100_000, 1_000_000)
 GOAL_S, GOAL_MB, STATUS_S = 60.0, 1024, 1.0
 LOOKS = 5
@@ -41,7 +39,7 @@ outputs = [{{ path = "out", url = "s3:///bench/{{id}}" }}]
 """
 
 
-def table(folder: Path, size: int) -> Path:
+def document(folder: Path, size: int) -> Path:
     """A document with so many rows."""
     with (folder / "rows.csv").open("w") as stream:
         stream.write("id,seed,energy\n")
@@ -55,7 +53,7 @@ def injected(folder: Path, size: int) -> dict[str, float]:
     """Inject, inject again, and look; called at the desk. Seconds."""
     client = CampaignClient(connect())
     began = time.perf_counter()
-    prepared = prepare(read(table(folder, size)), folder, str)
+    prepared = prepare(read(document(folder, size)), folder, str)
     checked = time.perf_counter()
     added, _ = client.inject(prepared)
     done = time.perf_counter()
@@ -103,6 +101,7 @@ def measure(bed: Testbed, size: int) -> dict[str, Any]:
 
 def main() -> int:
     """Measure and show; 1 where a goal is missed."""
+    about = conditions()
     with tempfile.TemporaryDirectory() as scratch:
         bed = Testbed(Path(scratch) / "campaign")
         bed.up(DEFAULT, testbed_layers(), Progress())
@@ -110,19 +109,12 @@ def main() -> int:
             rows = [measure(bed, size) for size in SIZES]
         finally:
             bed.down()
-    show(rows, list(rows[0]), as_json=False, title="Campaigns")
+    tell("campaign", TITLE, about, {"rows": rows}, table)
     last = rows[-1]
     good = last["inject_s"] < GOAL_S and last["hub_mb"] < GOAL_MB and last["status_s"] < STATUS_S
     print(
         f"goals: inject < {GOAL_S:g} s, hub < {GOAL_MB} MB, status < {STATUS_S:g} s: {'met' if good else 'missed'}"
     )
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-    }
-    print(json.dumps(about))
     return 0 if good else 1
 
 

@@ -8,9 +8,7 @@ hub that does not answer; waiting for that is no part of the time. Goals: less t
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import re
 import subprocess
 import sys
@@ -18,11 +16,14 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from fallow.output import show
+from tests.benchmarks.outcome import as_rows as table
+from tests.benchmarks.outcome import conditions, tell
+
 from fallow_pilots.batch import slurm_answers as answers
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.store import Store
 
+TITLE = "A launcher at a large centre"
 NODES, WAITING, PILOTS = 5_000, 20_000, 500
 GOAL_S, GOAL_MB = 2.0, 60
 CYCLES = 3
@@ -118,6 +119,7 @@ def child(policy: Path) -> None:
 
 def main() -> int:
     """Measure and print; 1 when a goal is missed."""
+    about = conditions()
     with tempfile.TemporaryDirectory() as folder:
         times, memory_mb = cycles(Path(folder))
     slowest = max(times)
@@ -129,14 +131,7 @@ def main() -> int:
         },
         {"what": "resident memory", "value": f"{memory_mb} MB", "goal": f"< {GOAL_MB} MB"},
     ]
-    show(rows, ["what", "value", "goal"], as_json=False, title="Launcher: 5,000 nodes, 20,000 waiting jobs")
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-    }
-    print(json.dumps(about))
+    tell("launcher", TITLE, about, {"rows": rows}, table)
     return int(slowest[0] >= GOAL_S or memory_mb >= GOAL_MB)
 
 

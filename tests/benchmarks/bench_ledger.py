@@ -10,27 +10,24 @@ Without --url a new SQLite file is used.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import random
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
 from sqlalchemy import func, select
+from tests.benchmarks.outcome import as_rows as table
+from tests.benchmarks.outcome import conditions, tell
 
 from fallow.ledger.messages import Key
-from fallow.output import show
 from fallow.rules import default_text, parse_rules
 from fallow_matcher.database import open_database, reading
 from fallow_matcher.ledger import ingest, query, standings
 from fallow_matcher.ledger.tables import RUN
 
+TITLE = "The ledger with a million runs"
 CENTRES = [f"centre{number:02}" for number in range(50)]
 BATCH = 20_000
 NOW = 1_795_000_000
@@ -63,20 +60,13 @@ def typical_ms(call: Callable[[], object], times: int) -> float:
     return median(taken)
 
 
-def commit() -> str:
-    """The commit that is measured."""
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], text=True, capture_output=True, check=False
-    )
-    return done.stdout.strip()
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--runs", type=int, default=1_000_000)
     parser.add_argument("--url", help="The database; it should be empty.")
     options = parser.parse_args()
+    about = conditions()
     rules = parse_rules(default_text())
     luck = random.Random(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -114,17 +104,9 @@ def main() -> None:
             ),
         }
         engine.dispose()
-    show(
-        [{"what": name, "value": value} for name, value in measured.items()], ["what", "value"], as_json=False
-    )
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": commit(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "load": round(os.getloadavg()[0], 1),
-        "database": engine.dialect.name,
-    }
-    print(json.dumps({**about, **measured}))
+    measured["database"] = engine.dialect.name
+    rows = [{"what": name, "value": value} for name, value in measured.items()]
+    tell("ledger", TITLE, about, {"rows": rows}, table)
 
 
 if __name__ == "__main__":

@@ -8,15 +8,13 @@ that goes to the hub. Goal: less than 60 MB. (On the testbed tests/integration/p
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import subprocess
 import sys
-from datetime import UTC, datetime
 
-from fallow.output import show
+from tests.benchmarks.outcome import as_rows as table
+from tests.benchmarks.outcome import conditions, tell
 
+TITLE = "A pilot after a long life"
 JOBS, BATCH, GOAL_MB = 100_000, 200, 60
 ENTRY = """\
 ClusterId = {n}
@@ -68,19 +66,13 @@ def main() -> int:
     if sys.argv[1:] == ["life"]:
         print(life())
         return 0
+    about = conditions()
     done = subprocess.run([sys.executable, __file__, "life"], capture_output=True, text=True, check=True)
     held = int(done.stdout)
     rows = [
         {"what": f"resident memory after {JOBS:,} jobs", "value": f"{held} MB", "goal": f"< {GOAL_MB} MB"}
     ]
-    show(rows, ["what", "value", "goal"], as_json=False, title="Pilot: its own process, without HTCondor")
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-    }
-    print(json.dumps(about))
+    tell("pilot", TITLE, about, {"rows": rows}, table)
     return 0 if held < GOAL_MB else 1
 
 

@@ -5,29 +5,27 @@ Usage: python -m tests.benchmarks.bench_production [ROWS]
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.outcome import as_rows as table
+from tests.benchmarks.outcome import conditions, tell
 from tests.integration.campaigns.test_campaigns import produced, written
 from tests.integration.conftest import inside, published
 from tests.integration.pilots.sites import Site
 
-from fallow.output import show
 from fallow_testbed import hub, people
 from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.progress import Progress
 from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
+TITLE = "A production through failures"
 ROWS = 2000
 
 
@@ -66,6 +64,7 @@ def measure(bed: Testbed, rows: int, scratch: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Measure and show; 1 where a row is missing or was done twice."""
+    about = conditions()
     rows = int(sys.argv[1]) if sys.argv[1:] else ROWS
     with tempfile.TemporaryDirectory() as scratch:
         bed = Testbed(Path(scratch) / "bed")
@@ -74,14 +73,7 @@ def main() -> int:
             found = measure(bed, rows, Path(scratch))
         finally:
             bed.down()
-    show([found], list(found), as_json=False, title="Production")
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-    }
-    print(json.dumps(about))
+    tell("production", TITLE, about, {"rows": [found]}, table)
     good = (found["done"], found["outputs"], found["right"], found["ended_twice"]) == (rows, rows, rows, 0)
     return 0 if good else 1
 

@@ -20,12 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, leave, spread
+from tests.benchmarks.outcome import conditions, spread, tell
 from tests.integration.conftest import inside, published
 from tests.integration.pilots.sites import Site
 from tests.integration.pilots.work import submitted
 
-from fallow.output import show
 from fallow_testbed import people
 from fallow_testbed.host import Host
 from fallow_testbed.images import ensure_sif, testbed_layers
@@ -140,9 +139,7 @@ def main() -> None:
             found = measure(Site(CENTRE, layout), bed.host(f"{CENTRE}-1"), asked.rounds)
         finally:
             bed.down()
-    rows = table(found)
-    show(rows, list(rows[0]), as_json=False, title=TITLE)
-    print(leave("reclaim", about, found))
+    tell("reclaim", TITLE, about, found, table)
 
 
 if __name__ == "__main__":

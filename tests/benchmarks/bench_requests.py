@@ -15,25 +15,22 @@ import hashlib
 import io
 import json
 import os
-import platform
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
 import time
-from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.outcome import ROOT, conditions, tell
+from tests.benchmarks.outcome import as_rows as table
 from tests.snakemake_executor.server import served
 
-from fallow.output import show
-
-ROOT = Path(__file__).resolve().parents[2]
 JOB = ROOT / "snakemake_executor" / "src" / "snakemake_executor_plugin_fallow" / "job"
-RESULT = ROOT / "build" / "bench" / "requests.json"
+TITLE = "S3 requests of one job"
 INPUTS = (1, 10, 100)
 MOST_OF_OURS = 12
 SNAKEFILE = """
@@ -145,20 +142,14 @@ def measure(way: str, count: int, url: str, place: Path) -> dict[str, Any]:
 
 def main() -> int:
     """Measure and show; 1 where the goal is missed."""
+    about = conditions()
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         (place / "s3").mkdir()
         with served(place / "s3") as url:
             rows = [measure(way, count, url, place) for count in INPUTS for way in ("stock", "fallow")]
-    show(rows, ["way", "inputs", "requests", "seconds"], as_json=False, title="S3 requests of one job")
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"), "python": platform.python_version(),
-        "snakemake": version("snakemake"), "s3 plugin": version("snakemake-storage-plugin-s3"),
-        "cpus": os.cpu_count(), "load": os.getloadavg()[0],
-    }  # fmt: skip
-    print(json.dumps(about))
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({"about": about, "rows": rows}, indent=1) + "\n")
+    versions = {name: version(name) for name in ("snakemake", "snakemake-storage-plugin-s3")}
+    tell("requests", TITLE, about, {"rows": rows, "versions": versions}, table)
     ours = [row for row in rows if row["way"] == "fallow"]
     return int(any(row["requests"] > row["inputs"] + MOST_OF_OURS for row in ours))
 

@@ -21,14 +21,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, leave, spread
+from tests.benchmarks.outcome import conditions, spread, tell
 from tests.benchmarks.short_jobs.batch_systems import HTCondor, Slurm
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import CONTAINER, Place, System
-from tests.benchmarks.short_jobs.task_servers import HyperQueue, Orders
+from tests.benchmarks.short_jobs.task_servers import TaskServer
 from tests.integration.conftest import inside, published
+from tests.integration.pilots.sites import Site
 
-from fallow.output import show
 from fallow_testbed import people
 from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.layout import Layout
@@ -51,12 +51,10 @@ def systems(bed: Testbed, layout: Layout, digest: str, directory: Path) -> list[
     """All that are compared."""
     spare, pool = place(bed, layout, "alder"), place(bed, layout, "birch")
     return [
-        Fallow(layout, spare, digest, directory, PERSON),
+        Fallow(spare, "Fallow", directory, Site("alder", layout), digest, PERSON),
         HTCondor(pool),
         Slurm(spare),
-        HyperQueue(spare),
-        Orders(spare, "Parsl", "parsl_orders.py", directory),
-        Orders(spare, "Dask", "dask_orders.py", directory),
+        *(TaskServer(spare, name, directory) for name in ("HyperQueue", "Parsl", "Dask")),
     ]
 
 
@@ -80,7 +78,7 @@ def measure(compared: Sequence[System], rounds: int, jobs: int, chain: int) -> d
             try:
                 system.start()
                 found[system.name]["rates"].append(jobs / system.batch(jobs))
-                found[system.name]["latencies"] += [system.one() for _ in range(chain)]
+                found[system.name]["latencies"] += [system.batch(1) for _ in range(chain)]
             finally:
                 system.stop()
             print(
@@ -139,9 +137,7 @@ def main() -> None:
         finally:
             bed.down()
     figures = {"jobs": asked.jobs, "systems": found, "container_s": starts}
-    rows = table(figures)
-    show(rows, list(rows[0]), as_json=False, title=TITLE)
-    print(leave("short_jobs", about, figures))
+    tell("short_jobs", TITLE, about, figures, table)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,7 @@ count. The goal: at least 80 % of rclone's throughput.
 
 from __future__ import annotations
 
-import json
 import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -23,15 +21,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.outcome import conditions, tell
 from tests.snakemake_executor.server import served
 
-from fallow.output import show
 from fallow.storage.grants import Grant, Keys, StagedFile
 from fallow.storage.objects import objects_of
 from fallow.storage.staging import Patience, each, fetch, made, store
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "build" / "bench" / "staging.json"
+TITLE = "Staging beside rclone copy"
 CASES = ((2000, 64 << 10), (4, 256 << 20))
 ROUNDS = 3
 GOAL = 0.8
@@ -160,8 +157,23 @@ def measured(url: str, count: int, size: int, scratch: Path) -> list[dict[str, A
     return found
 
 
+def table(figures: dict[str, Any]) -> list[dict[str, str]]:
+    """What people look at."""
+    return [
+        {
+            "files": row["files"],
+            "way": row["way"],
+            "Fallow": f"{row['ours_mb_s']:.0f} MB/s",
+            "rclone": f"{row['rclone_mb_s']:.0f} MB/s",
+            "share": f"{row['share']:.2f}",
+        }
+        for row in figures["rows"]
+    ]
+
+
 def main() -> int:
     """Measure and show; 1 where ours is too slow, 2 where there is no rclone."""
+    about = conditions()
     if shutil.which("rclone") is None:
         print("There is no rclone; install Debian's package of that name.", file=sys.stderr)
         return 2
@@ -171,19 +183,8 @@ def main() -> int:
             (Path(scratch) / "store").mkdir()
             with served(Path(scratch) / "store") as url:
                 rows += measured(url, count, size, Path(scratch))
-    show(rows, list(rows[0]), as_json=False, title="Staging beside rclone copy, in MB/s")
     said = subprocess.run(["rclone", "version"], check=True, capture_output=True, text=True).stdout
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "rclone": said.split()[1],
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "rows": rows,
-    }
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(about, indent=1) + "\n")
-    print(json.dumps({name: value for name, value in about.items() if name != "rows"}))
+    tell("staging", TITLE, about, {"rows": rows, "rclone": said.split()[1]}, table)
     return 0 if all(row["share"] >= GOAL for row in rows) else 1
 
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import platform
 import resource
 import secrets
 import shutil
@@ -26,11 +25,12 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from statistics import median
+from typing import Any
 
-from fallow.output import show
+from tests.benchmarks.outcome import ROOT, conditions, spread, tell
+from tests.benchmarks.peers import SLURM, LocalSnakemake, install_packages
+
 from fallow_testbed import centre, people
 from fallow_testbed.host import Host
 from fallow_testbed.images import ensure_sif, testbed_layers
@@ -39,9 +39,8 @@ from fallow_testbed.progress import Progress
 from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "build" / "bench" / "startup.json"
-CENTRE, LOCAL = "alder", "local"
+TITLE = "What a rule costs beside its command"
+CENTRE = "alder"
 WORKER = "/home/worker.sif"
 JOBS, GOAL_S, LIMIT_S = 6, 1.2, 600
 SNAKEFILE = f"""
@@ -52,13 +51,6 @@ rule each:
     resources: mem_mb=300, disk_mb=200, runtime=5
     shell: "echo {{wildcards.n}} > {{output}}"
 """
-PEERS = (
-    "snakemake-executor-plugin-slurm", "snakemake-executor-plugin-slurm-jobstep",
-    "throttler", "pandas", "numpy", "python-dateutil", "six",
-)  # fmt: skip
-"""The plugin and what the worker image does not have of its needs."""
-PACKAGES = "/usr/local/lib/python3.13/dist-packages"
-"""Where the worker image has Snakemake; nodes have the same Python."""
 TIMED = (
     '#!/bin/sh\ndate +%s.%N >>"$TIMES"\n/usr/bin/python3 "$@"\ncode=$?\ndate +%s.%N >>"$TIMES"\nexit $code\n'
 )
@@ -182,37 +174,16 @@ def bring(file: Path, to: Path) -> None:
 
 def slurm(layout: Layout) -> list[float]:
     """The slurm plugin's jobs, by its users' own means: a shared file system, no container."""
-    login, home = layout.login(CENTRE), layout.home(CENTRE) / LOCAL / "startup"
-    inside = f"/home/{LOCAL}/startup"
-    shutil.rmtree(home, ignore_errors=True)
-    (home / "bin").mkdir(parents=True)
-    (home / "work").mkdir()
-    login.run(["chown", "-R", LOCAL, inside])
-    copy = ["apptainer", "exec", "--userns", "-B", inside, WORKER, "cp", "-r", PACKAGES, f"{inside}/lib"]
-    login.run(copy, user=LOCAL, timeout_s=LIMIT_S)
-    target = ["--target", str(home / "lib"), "--python-version", "3.13", "--only-binary", ":all:", "--quiet"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *target, "--no-deps", *PEERS], check=True)
-    (home / "work" / "Snakefile").write_text(SNAKEFILE)
-    timed = home / "bin" / "python"
+    local = LocalSnakemake(layout, CENTRE, "startup")
+    local.install()
+    (local.outside / "work" / "Snakefile").write_text(SNAKEFILE)
+    timed = local.outside / "bin" / "python"
     timed.write_text(TIMED)
     timed.chmod(0o755)
-    login.run(["chown", "-R", LOCAL, inside])
-    env = {
-        "PATH": f"{inside}/bin:/usr/local/bin:/usr/bin:/bin",
-        "PYTHONPATH": f"{inside}/lib",
-        "TIMES": f"{inside}/times",
-    }
-    argv = [
-        "/usr/bin/python3", "-m", "snakemake", "--directory", f"{inside}/work", "--snakefile", f"{inside}/work/Snakefile",
-        *("--executor", "slurm", "--jobs", "1", "--slurm-no-account", "--slurm-status-command", "squeue"),
-        *("--default-resources", "slurm_partition=main", "--latency-wait", "10"),
-        *("--shared-fs-usage", "input-output", "persistence", "sources", "source-cache", "storage-local-copies"),
-    ]  # fmt: skip
-    done = login.run(argv, user=LOCAL, env=env, check=False, timeout_s=LIMIT_S)
-    if done.returncode:
-        sys.exit(f"the slurm plugin: {done.stderr[-3000:]}")
-    stamps = [float(line) for line in (home / "times").read_text().split()]
-    shutil.rmtree(home)
+    local.own()
+    local.run(*SLURM, "--jobs", "1", TIMES=f"{local.inside}/times")
+    stamps = [float(line) for line in (local.outside / "times").read_text().split()]
+    shutil.rmtree(local.outside)
     return outermost(stamps)
 
 
@@ -233,6 +204,7 @@ def outermost(stamps: list[float]) -> list[float]:
 
 def main() -> int:
     """Measure and show; 1 where the goal is missed."""
+    about = conditions()
     with tempfile.TemporaryDirectory() as place:
         bed = Testbed(Path(place) / "startup")
         layout = bed.up(DEFAULT, testbed_layers(), Progress())
@@ -240,29 +212,26 @@ def main() -> int:
             found, cpu = measure(bed, layout, Path(place))
         finally:
             bed.down()
-    rows = [
-        {
-            "job": name,
-            "median_s": f"{median(times[1:]):.2f}",
-            "least_s": f"{min(times[1:]):.2f}",
-            "most_s": f"{max(times[1:]):.2f}",
-            "first_s": f"{times[0]:.2f}",
-            "cpu_s": f"{median(cpu[name][1:]):.2f}" if name in cpu else "-",
-        }
-        for name, times in found.items()
-    ]
-    show(rows, list(rows[0]), as_json=False, title=f"What a rule costs beside its command (goal: {GOAL_S} s)")
-    about = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "python": platform.python_version(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg()[0],
-        "first": os.sched_getscheduler(0) == os.SCHED_RR,
-    }
-    print(json.dumps({**about, "seconds": found, "cpu": cpu}))
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps({"about": about, "seconds": found, "cpu": cpu}, indent=1) + "\n")
-    return 0 if median(found["fallow"][1:]) <= GOAL_S else 1
+    figures = {"seconds": found, "cpu_s": cpu, "first": os.sched_getscheduler(0) == os.SCHED_RR}
+    tell("startup", TITLE, about, figures, table)
+    return 0 if spread(found["fallow"][1:])["median"] <= GOAL_S else 1
+
+
+def table(figures: dict[str, Any]) -> list[dict[str, str]]:
+    """What people look at; the first job of each warms up."""
+    rows = []
+    for name, times in figures["seconds"].items():
+        warm, cpu = spread(times[1:]), figures["cpu_s"].get(name)
+        rows.append(
+            {
+                "job": name,
+                "median": f"{warm['median']:.2f} s",
+                "least": f"{warm['least']:.2f} s",
+                "most": f"{warm['most']:.2f} s",
+                "CPU": f"{spread(cpu[1:])['median']:.2f} s" if cpu else "",
+            }
+        )
+    return rows
 
 
 def measure(
@@ -279,8 +248,7 @@ def measure(
     storage = json.loads(layout.desk().run([fallow, "storage", "--json"], env=env).stdout)
     url = f"{storage['url']}/{secrets.token_hex(4)}"
     peers = place / "peers"
-    generic = ["--target", str(peers), "--no-deps", "--quiet", "snakemake-executor-plugin-cluster-generic"]
-    subprocess.run([sys.executable, "-m", "pip", "install", *generic], check=True)
+    install_packages(peers, "--no-deps", "snakemake-executor-plugin-cluster-generic", for_nodes=False)
     plugin = peers / "snakemake_executor_plugin_cluster_generic" / "__init__.py"
     plugin.write_text(plugin.read_text().replace("job_deploy_sources=False", "job_deploy_sources=True"))
     node = bed.host(f"{CENTRE}-1")

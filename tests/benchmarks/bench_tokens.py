@@ -14,13 +14,9 @@ import argparse
 import itertools
 import json
 import os
-import platform
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -28,13 +24,13 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from jwt.algorithms import ECAlgorithm, RSAAlgorithm
+from tests.benchmarks.outcome import as_rows as table
+from tests.benchmarks.outcome import conditions, tell
 
-from fallow.output import show
 from fallow.tokens import TokenError, TrustedIssuer, TrustedIssuers, Validator, authorise
 from fallow.tokens.store import KeyStore, Stored
 
-ROOT = Path(__file__).resolve().parents[2]
-RESULT = ROOT / "build" / "bench" / "tokens.json"
+TITLE = "Token validations on one core"
 ISSUER = "https://vo.example.org"
 AUDIENCE = "https://hub.example.org"
 GOAL_PER_S = 5000
@@ -126,35 +122,6 @@ def measure(seconds: float) -> list[dict[str, Any]]:
     return rows
 
 
-def surroundings() -> dict[str, Any]:
-    """What the figures depend on."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    cpu = [
-        line.split(":")[1].strip()
-        for line in Path("/proc/cpuinfo").read_text().splitlines()
-        if "model name" in line
-    ]
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "commit": described.stdout.strip(),
-        "machine": {
-            "cpu": cpu[0] if cpu else platform.machine(),
-            "cpus": os.cpu_count(),
-            "kernel": platform.release(),
-        },
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("fallow", "pyjwt", "cryptography")},
-        },
-    }
-
-
 def main() -> None:
     """Measure on one core, show the table, keep the result."""
     parser = argparse.ArgumentParser(
@@ -163,17 +130,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0, help="per figure and round (default: 1)")
     seconds = parser.parse_args().seconds
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    about = conditions()
     rows = measure(seconds)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(
-        json.dumps({**surroundings(), "goal_per_s": GOAL_PER_S, "results": rows}, indent=2) + "\n"
-    )
-    show(
-        rows,
-        ["algorithm", "tokens", "per_s", "worst_per_s"],
-        as_json=False,
-        title="Token validations on one core",
-    )
+    tell("tokens", TITLE, about, {"rows": rows, "goal_per_s": GOAL_PER_S}, table)
 
 
 if __name__ == "__main__":

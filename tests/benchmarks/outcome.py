@@ -6,11 +6,14 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
+
+from fallow.output import show
 
 ROOT = Path(__file__).resolve().parents[2]
 LEFT = ROOT / "build" / "bench"
@@ -53,6 +56,32 @@ def leave(name: str, about: Mapping[str, Any], figures: Mapping[str, Any]) -> Pa
     file = LEFT / f"{name}.json"
     file.write_text(json.dumps({"benchmark": name, "conditions": about, "figures": figures}, indent=1) + "\n")
     return file
+
+
+def left(name: str) -> dict[str, Any]:
+    """What the last run of a benchmark left."""
+    file = LEFT / f"{name}.json"
+    if not file.exists():
+        sys.exit(f"{file} is not there. Run: make bench ONLY={name}")
+    return dict(json.loads(file.read_text(encoding="utf-8")))
+
+
+def tell(
+    name: str,
+    title: str,
+    about: Mapping[str, Any],
+    figures: Mapping[str, Any],
+    table: Callable[[Any], list[dict[str, str]]],
+) -> None:
+    """Show a benchmark's table, and leave its JSON."""
+    rows = table(figures)
+    show(rows, list(rows[0]), as_json=False, title=title)
+    print(leave(name, about, figures))
+
+
+def as_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The table of figures that are rows already."""
+    return [{name: str(value) for name, value in row.items()} for row in figures["rows"]]
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -57,10 +57,6 @@ class HTCondor:
             raise RuntimeError(f"some jobs of HTCondor failed: {log.read_text()[-1000:]}")
         return taken
 
-    def one(self) -> float:
-        """A cluster of one."""
-        return self.batch(1)
-
     def stop(self) -> None:
         """Nothing is held."""
 
@@ -98,10 +94,6 @@ class Slurm:
         if "ExitCode=0:0" not in failed or failed.count("JobState=COMPLETED") != failed.count("JobState="):
             raise RuntimeError(f"some jobs of Slurm failed: {failed[-1000:]}")
         return taken
-
-    def one(self) -> float:
-        """An array of one."""
-        return self.batch(1)
 
     def stop(self) -> None:
         """Nothing is held."""

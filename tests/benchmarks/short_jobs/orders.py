@@ -6,9 +6,12 @@ from collections.abc import Callable
 
 
 def serve(run: Callable[[int], object]) -> None:
-    """Answer `0` when ready, then each number on stdin with the seconds that so many jobs took."""
-    print(0, flush=True)
+    """Answer `took 0` when ready, then each number on stdin with the seconds that so many jobs took.
+
+    Other lines are what a server says of itself.
+    """
+    print("took 0", flush=True)
     for line in sys.stdin:
         begun = time.monotonic()
         run(int(line))
-        print(time.monotonic() - begun, flush=True)
+        print(f"took {time.monotonic() - begun}", flush=True)

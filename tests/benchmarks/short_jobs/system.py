@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -38,9 +38,6 @@ class System(Protocol):
 
     def batch(self, count: int) -> float:
         """Run so many no-op container jobs; the seconds from the first call to the last result known."""
-
-    def one(self) -> float:
-        """Run one; the same."""
 
     def stop(self) -> None:
         """Free the cores."""
@@ -91,10 +88,10 @@ class Helper:
 
     def _answer(self) -> float:
         assert self.process.stdout is not None
-        line = self.process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"a helper ended with {self.process.wait()}: {self.log.read_text()[-2000:]}")
-        return float(line)
+        for line in self.process.stdout:
+            if line.startswith("took "):
+                return float(line.split()[1])
+        raise RuntimeError(f"a helper ended with {self.process.wait()}: {self.log.read_text()[-2000:]}")
 
 
 @dataclass
@@ -107,3 +104,34 @@ class Place:
     """The centre's `/home` as the machine sees it."""
     slots: int
     account: str
+
+
+@dataclass
+class Helped:
+    """A system whose jobs a helper runs."""
+
+    place: Place
+    name: str
+    directory: Path
+    """Where the helper's complaints go."""
+    _helper: Helper | None = field(default=None, init=False)
+
+    def command(self) -> list[str]:
+        """What starts the helper."""
+        raise NotImplementedError
+
+    def start(self) -> None:
+        """Start the helper, and warm every slot."""
+        self._helper = Helper.of(self.command(), self.directory / f"{self.name}.log")
+        self.batch(2 * self.place.slots)
+
+    def batch(self, count: int) -> float:
+        """What the helper measured."""
+        assert self._helper is not None
+        return self._helper.ask(count)
+
+    def stop(self) -> None:
+        """End the helper."""
+        if self._helper is not None:
+            self._helper.end()
+            self._helper = None

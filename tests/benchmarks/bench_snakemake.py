@@ -1,0 +1,184 @@
+"""Whole workflows by `--executor fallow`, by the slurm plugin, and on the node itself, with the same four cores.
+
+Usage: python -m tests.benchmarks.bench_snakemake [--rules N] [--rounds N] [--only NAME …]
+
+One centre has one node of four cores. `fallow` runs at the desk, its jobs in a pilot on that node, all files through S3;
+`slurm` on the login host with the plugin's default settings, its jobs on the same node, files on the shared file system and
+no container around the job; `local` on the node with `--cores 4`. Two workflows: 200 rules of one second each that do not
+depend on one another, and the demo's. Overhead is what the wall time has beyond the rules' own seconds on four cores, shared
+out over the rules. Goals: a wall time below the slurm plugin's, and less than half of its overhead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.outcome import conditions, spread, tell
+from tests.benchmarks.peers import SLURM, LocalSnakemake
+from tests.integration.pilots.sites import Site
+
+from fallow_testbed import demo_data, people
+from fallow_testbed.demo.run import FALLOW, command
+from fallow_testbed.images import ensure_sif, testbed_layers
+from fallow_testbed.layout import Layout
+from fallow_testbed.progress import Progress
+from fallow_testbed.testbed import Testbed
+
+DECLARATION = Path(__file__).with_name("snakemake.toml")
+TITLE = "Whole workflows on four cores"
+CENTRE, PERSON, CORES, LIMIT_S = "alder", "alice", 4, 1200
+WARM = """
+rule all:
+    input: "warm.txt"
+rule warm:
+    output: "warm.txt"
+    resources: mem_mb=300, disk_mb=200, runtime=5
+    shell: "touch {output}"
+"""
+SECOND = """
+rule all:
+    input: expand("{n}.txt", n=range(COUNT))
+rule second:
+    output: "{n}.txt"
+    resources: mem_mb=300, disk_mb=200, runtime=5
+    shell: "sleep 1; echo {wildcards.n} > {output}"
+"""
+
+
+def write(folder: Path, workflow: str, rules: int) -> None:
+    """Put a workflow into a folder."""
+    if workflow == "demo":
+        demo_data.prepare(folder, Progress())
+        image = (folder / "analysis.sif").resolve()
+        (folder / "analysis.sif").unlink()
+        shutil.copy(image, folder / "analysis.sif")
+    else:
+        folder.mkdir(parents=True)
+        text = WARM if workflow == "warm" else SECOND.replace("COUNT", str(rules))
+        (folder / "Snakefile").write_text(text)
+
+
+@dataclass
+class Ways:
+    """The three ways to run a workflow; each answers with its wall time in seconds."""
+
+    layout: Layout
+    scratch: Path
+    rules: int
+    local: LocalSnakemake
+
+    def fallow(self, workflow: str) -> float:
+        """At the desk, through the hub."""
+        desk, env = self.layout.desk(), people.environment(self.layout, PERSON)
+        folder = self.scratch / secrets.token_hex(4)
+        write(folder, workflow, self.rules)
+        storage = json.loads(desk.run([FALLOW, "storage", "--json"], env=env).stdout)
+        if workflow == "demo":
+            argv = [FALLOW, "storage", "put", "--to", folder.name, "input"]
+            desk.run(argv, env=env, directory=folder)
+        argv = command(f"{storage['url']}/{folder.name}", ensure_sif("worker").sif)
+        argv[argv.index("--jobs") + 1] = str(self.rules)
+        begun = time.monotonic()
+        done = subprocess.run(
+            desk.enter(argv, env=env, directory=folder),
+            text=True, capture_output=True, stdin=subprocess.DEVNULL, check=False, timeout=LIMIT_S,
+        )  # fmt: skip
+        if done.returncode:
+            raise RuntimeError(f"Snakemake at the desk: {done.stderr[-3000:]}")
+        return time.monotonic() - begun
+
+    def slurm(self, workflow: str) -> float:
+        """On the login host, by the slurm plugin."""
+        return self._at_centre(workflow, *SLURM, "--jobs", str(self.rules))
+
+    def on_node(self, workflow: str) -> float:
+        """On the node alone."""
+        return self._at_centre(workflow, "--cores", str(CORES), on_node=True)
+
+    def _at_centre(self, workflow: str, *arguments: str, on_node: bool = False) -> float:
+        name = secrets.token_hex(4)
+        write(self.local.outside / name, workflow, self.rules)
+        self.local.own()
+        sdm = ("--software-deployment-method", "apptainer") if workflow == "demo" else ()
+        begun = time.monotonic()
+        self.local.run(*arguments, *sdm, work=name, on_node=on_node)
+        return time.monotonic() - begun
+
+
+def measure(layout: Layout, scratch: Path, rules: int, rounds: int, only: list[str] | None) -> dict[str, Any]:
+    """Wall times in seconds by way and workflow; the pilot is away while it is not Fallow's turn."""
+    local = LocalSnakemake(layout, CENTRE, "workflows")
+    local.install()
+    ways, site = Ways(layout, scratch, rules, local), Site(CENTRE, layout)
+    known: dict[str, Callable[[str], float]] = {
+        "fallow": ways.fallow, "slurm": ways.slurm, "local": ways.on_node,
+    }  # fmt: skip
+    found: dict[str, Any] = {name: {"second": [], "demo": []} for name in known if not only or name in only}
+    for _ in range(rounds):
+        for name, workflows in found.items():
+            site.fallow(*(("resume",) if name == "fallow" else ("withdraw", "--now")))
+            if name == "fallow":
+                site.wait_for_pilots()
+            known[name]("warm")
+            for workflow, times in workflows.items():
+                times.append(known[name](workflow))
+                print(f"{name}, {workflow}: {times[-1]:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def table(figures: dict[str, Any]) -> list[dict[str, str]]:
+    """What people look at."""
+    rules = figures["rules"]
+    rows = []
+    for name, times in figures["wall_s"].items():
+        second, demo = spread(times["second"]), spread(times["demo"])
+        overhead = (second["median"] - rules / figures["cores"]) / rules
+        rows.append(
+            {
+                "by": name,
+                f"{rules} rules of 1 s": shown(second),
+                "overhead of a rule": f"{overhead:.2f} s",
+                "the demo's workflow": shown(demo),
+            }
+        )
+    return rows
+
+
+def shown(times: dict[str, float]) -> str:
+    """A median, and the least and the most where there is more than one."""
+    beside = f" ({times['least']:.0f} to {times['most']:.0f})" if times["runs"] > 1 else ""
+    return f"{times['median']:.0f} s{beside}"
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description="Whole workflows by three executors.")
+    parser.add_argument("--rules", type=int, default=200)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--only", nargs="*", help="these ways only")
+    asked = parser.parse_args()
+    about = conditions()
+    with tempfile.TemporaryDirectory() as folder:
+        bed = Testbed(Path(folder) / "snakemake")
+        layout = bed.up(DECLARATION, testbed_layers(), Progress())
+        try:
+            wall = measure(layout, Path(folder), asked.rules, asked.rounds, asked.only)
+        finally:
+            bed.down()
+    figures = {"rules": asked.rules, "cores": CORES, "wall_s": wall}
+    tell("snakemake", TITLE, about, figures, table)
+
+
+if __name__ == "__main__":
+    main()
