@@ -52,6 +52,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     _ended = False
     _cancel_failed = False
     _job_cores: int | None = None
+    _directory: Path
+    """The workflow's, asked for once: of a thousand jobs that is felt."""
     _no_conda: str | None = None
     """What the first job said that looked for conda in the image and found none."""
     _shared_arguments: tuple[list[str], list[str]] | None = None
@@ -70,7 +72,8 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
         stop()
         _lift_default_pace(self.workflow)
-        self._records = Path(".snakemake").absolute() / "fallow"
+        self._directory = Path.cwd()
+        self._records = self._directory / ".snakemake" / "fallow"
         self._records.mkdir(parents=True, exist_ok=True)
         self._claim = claim(self._records)
         self.run = self._claim.id
@@ -274,7 +277,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         job = info.job
         asked = request(job.name, job.threads, job.resources, self._federated.defaults)
         members = list(job.jobs) if job.is_group() else [job]
-        images = rule_images(members, Path.cwd()) if uses_containers(self.workflow) else []
+        images = rule_images(members, self._directory) if uses_containers(self.workflow) else []
         digests = {
             image.link: self._federated.resolve(image.named)
             if image.named
