@@ -37,6 +37,8 @@ class Federation(Message):
     trust_domain: str
     collector: str
     schedd: str
+    queue: str = ""
+    """Address of the port that the queue's daemons share; a hub of an older version does not say."""
     s3_endpoint: str
     issuers: list[Issuer]
     centres: list[CentreName]

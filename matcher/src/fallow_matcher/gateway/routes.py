@@ -66,6 +66,7 @@ def federation(hub: Hub) -> Federation:
         trust_domain=settings.trust_domain,
         collector=settings.collector_address,
         schedd=settings.schedd_name,
+        queue=f"{settings.host}:{settings.ports.queue}",
         s3_endpoint=settings.storage.endpoint,
         issuers=[
             Issuer(issuer=issuer.url, client_id=issuer.client_id, audience=settings.audiences[0])
