@@ -151,6 +151,8 @@ class LimitSettings(Settings):
     """Requests from one network address."""
     per_identity_per_minute: int = Field(default=120, ge=1)
     """Requests of one token's subject."""
+    logins_per_minute: int = Field(default=20, ge=1)
+    """Logins at the hub's page that one network address begins or ends."""
 
 
 class HubSettings(Settings):
@@ -260,6 +262,12 @@ class HubSettings(Settings):
         if self.database is not None:
             return self.database.get_secret_value()
         return f"sqlite:///{self.state_dir / 'fallow.sqlite'}"
+
+    @property
+    def page_url(self) -> str:
+        """The origin of the hub's page, as a browser names it."""
+        port = "" if self.ports.gateway == 443 else f":{self.ports.gateway}"
+        return f"https://{self.host}{port}"
 
     @property
     def schedd_name(self) -> str:

@@ -1,4 +1,4 @@
-"""An OpenID Connect issuer, seen from a public client: discovery, device flow, refresh, revocation."""
+"""An OpenID Connect issuer, seen from a public client: discovery, device flow, code flow, refresh, revocation."""
 
 import re
 from typing import Annotated, Optional, TypeVar
@@ -33,6 +33,7 @@ class Metadata(Message):
 
     issuer: str
     token_endpoint: HttpsUrl
+    authorization_endpoint: Optional[HttpsUrl] = None
     device_authorization_endpoint: Optional[HttpsUrl] = None
     revocation_endpoint: Optional[HttpsUrl] = None
 
@@ -131,6 +132,11 @@ class Provider:
     def redeem_device(self, device_code: str) -> Tokens:
         """Ask once whether the user has approved; `OAuthRefusedError.code` says what else."""
         return self._tokens({"grant_type": DEVICE_GRANT, "device_code": device_code})
+
+    def redeem_code(self, code: str, verifier: str, redirect_uri: str) -> Tokens:
+        """Change the code of a browser's login for tokens (RFC 6749 section 4.1.3, RFC 7636 section 4.5)."""
+        form = {"code": code, "code_verifier": verifier, "redirect_uri": redirect_uri}
+        return self._tokens({"grant_type": "authorization_code", **form})
 
     def refresh(self, refresh_token: str) -> Tokens:
         """Get a new access token; the issuer may give a new refresh token and end the old one."""

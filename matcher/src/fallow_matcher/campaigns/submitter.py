@@ -90,6 +90,21 @@ class Submitters:
             if wrong:
                 log.warning("jobs of %s: %s", who[0], wrong)
 
+    def remove(self, centre: str, user: str, jobs: Sequence[str], why: str) -> str:
+        """Take jobs of one owner back.
+
+        Args:
+            centre: The owner's centre.
+            user: The owner's name.
+            jobs: The jobs; one that is somebody else's is left alone.
+            why: What the queue keeps as the reason.
+
+        Returns:
+            What went wrong, in words; empty where nothing did.
+        """
+        who = (user_identity(centre, user, self._settings.trust_domain), ())
+        return str(self._ask(who, {"act": {"take": [], "remove": jobs, "prioritise": [], "why": why}}))
+
     def _ask(self, who: _Who, what: dict[str, Any]) -> Any:
         """The answer of the process that acts for an owner; words where it ended."""
         identity, work_types = who

@@ -66,7 +66,7 @@ def acted(queue: Queue, act: dict[str, Any]) -> str:
     wrong = []
     for name, call in (
         ("take", queue.take),
-        ("remove", lambda ids: queue.remove(ids=ids, reason="by the campaign")),
+        ("remove", lambda ids: queue.remove(ids=ids, reason=act.get("why", "by the campaign"))),
         ("prioritise", lambda ids: queue.prioritise(ids, act["priority"])),
     ):
         try:

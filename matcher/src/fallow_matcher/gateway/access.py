@@ -42,6 +42,8 @@ class User(Caller):
     """The user's name in HTCondor identities and buckets."""
     speaks_for_centre: bool
     """Whether the token asserts the group of those who speak for their centre on the rules."""
+    operates_hub: bool
+    """Whether the hub's settings name the person as one of its operators."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,8 @@ class Callers:
             own = centre_of(claims)
             root = claims.issuer.centre_root or "/fallow"
             speaks = (self._admin_groups.get(own) or f"{root}/{own}/admin") in claims.groups
-            caller = User(claims.iss, claims.sub, claims.jti, own, claims, name, speaks)
+            operates = f"{own}.{name}" in self._settings.operators
+            caller = User(claims.iss, claims.sub, claims.jti, own, claims, name, speaks, operates)
         self._require_standing(caller)
         return caller
 

@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request, Response
 from fallow import __version__
 from fallow.errors import FallowError
 from fallow.messages import Refusal
+from fallow_matcher.board import account, own, public
 from fallow_matcher.gateway import (
     audit,
     campaigns,
@@ -61,6 +62,8 @@ def create_app(services: Services) -> FastAPI:
     campaigns.install(app)
     images.install(app)
     staging.install(app)
+    for router in (public.router, account.router, own.router):
+        app.router.routes.extend(router.routes)  # one by one, so that the guard below sees each
     errors.install(app)
     if missing := routes_without_policy(app):
         raise FallowError(

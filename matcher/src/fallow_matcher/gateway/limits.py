@@ -23,6 +23,7 @@ class Limits:
     def __init__(self, settings: LimitSettings) -> None:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._per_address = RateLimitItemPerMinute(settings.per_address_per_minute)
+        self._logins = RateLimitItemPerMinute(settings.logins_per_minute)
         self._per_identity = RateLimitItemPerMinute(settings.per_identity_per_minute)
 
     def count_address(self, address: str) -> None:
@@ -32,6 +33,14 @@ class Limits:
             GatewayError: 429, when there were too many.
         """
         self._count(self._per_address, "address", address)
+
+    def count_login(self, address: str) -> None:
+        """Count one step of a login from a network address.
+
+        Raises:
+            GatewayError: 429, when there were too many.
+        """
+        self._count(self._logins, "login", address)
 
     def count_caller(self, issuer: str, subject: str) -> None:
         """Count one request of a token's subject.

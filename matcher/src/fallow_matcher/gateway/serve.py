@@ -37,6 +37,7 @@ def serve(settings: HubSettings) -> None:
         ssl_keyfile=str(settings.tls_key),
         timeout_keep_alive=30,
         limit_concurrency=256,
+        timeout_graceful_shutdown=5,  # streams of the page do not end by themselves
         h11_max_incomplete_event_size=65536,
     )
     try:
@@ -55,6 +56,7 @@ def serve(settings: HubSettings) -> None:
     sampler = Sampler(services.pool, services.offers, services.database, settings.capacity_sample_s)
     sampler.start()
     services.fence.start()
+    services.keeper.start()
     try:
         uvicorn.Server(config).run()
     finally:

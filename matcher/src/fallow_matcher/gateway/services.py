@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,12 @@ from sqlalchemy import Engine
 from fallow.rules.history import HistoryError
 from fallow.tokens import Claims, Validator
 from fallow_matcher import rules
+from fallow_matcher.board.figures import Reader
+from fallow_matcher.board.jobs import OwnJobs
+from fallow_matcher.board.keeper import Keeper
+from fallow_matcher.board.live import MOST_STREAMS
+from fallow_matcher.board.sessions import Sessions
+from fallow_matcher.board.signin import SignIn
 from fallow_matcher.capacity.offers import OfferStore
 from fallow_matcher.database import open_database
 from fallow_matcher.explain.fence import Fence
@@ -42,9 +49,17 @@ class Services:
     pool: Pool
     fence: Fence
     needs: Needs
+    keeper: Keeper
+    sessions: Sessions
+    sign_in: SignIn
+    own_jobs: OwnJobs
+    streams: asyncio.Semaphore
+    """Taken by each stream of the page."""
 
     def close(self) -> None:
         """Close what is open."""
+        self.keeper.close()
+        self.own_jobs.close()
         self.audit.close()
         self.database.dispose()
 
@@ -94,16 +109,22 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
     with contextlib.suppress(HistoryError):  # every call about the rules will say so
         rules.settle(database, settings.centre_names, datetime.now(UTC))
     pool = Pool(settings)
+    offers = OfferStore(database)
     return Services(
         settings=settings,
         callers=Callers(settings, validate or Validator(settings.trusted).validate, mint, revocations.now),
         limits=Limits(settings.limits),
         mint=mint,
-        offers=OfferStore(database),
+        offers=offers,
         store=Store(settings.storage),
         audit=Audit(audit_file(settings.state_dir)),
         database=database,
         pool=pool,
         fence=Fence(),
         needs=Needs(lambda: pool.jobs(WAITING, ATTRIBUTES, MOST_JOBS)),
+        keeper=Keeper(Reader(settings, offers, database), settings.matching_interval_s),
+        sessions=Sessions(),
+        sign_in=SignIn(settings),
+        own_jobs=OwnJobs(settings, pool),
+        streams=asyncio.Semaphore(MOST_STREAMS),
     )

@@ -1,0 +1,1 @@
+"""The page that people look at: capacity, waiting work, waits, balances and rules; with a login, one's own work."""

@@ -1,0 +1,113 @@
+"""Keeps the federation's page ready: it is made every few seconds, however many people look at it."""
+
+from __future__ import annotations
+
+import gzip
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import get_args
+
+from markupsafe import Markup
+from sqlalchemy.exc import SQLAlchemyError
+
+from fallow.errors import FallowError
+from fallow.rules.model import Published
+from fallow_matcher.board import render
+from fallow_matcher.board.figures import Figures, Reader
+
+logger = logging.getLogger(__name__)
+
+EVERYTHING: frozenset[Published] = frozenset(get_args(Published))
+
+
+@dataclass(frozen=True)
+class View:
+    """The page as some people may see it."""
+
+    sections: Mapping[str, Markup]
+    page: bytes
+    packed: bytes
+    """The same, gzipped; nothing secret is ever in it."""
+
+
+@dataclass(frozen=True)
+class Board:
+    """The page at one moment."""
+
+    version: int
+    figures: Figures
+    public: View
+    members: View
+
+
+class Keeper:
+    """Makes the page until it is closed; while the database fails, the last one stands, with its time on it.
+
+    Args:
+        reader: Reads what is shown.
+        interval_s: Seconds from one page to the next.
+    """
+
+    def __init__(self, reader: Reader, interval_s: float) -> None:
+        self._reader = reader
+        self._interval_s = interval_s
+        self._board: Board | None = None
+        self._making = threading.Lock()
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
+
+    def start(self) -> None:
+        """Begin in the background."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; a simulation that still runs ends with the process."""
+        self._closing.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    @property
+    def closing(self) -> bool:
+        """Whether no further page will come."""
+        return self._closing.is_set()
+
+    @property
+    def now(self) -> Board:
+        """The page as it stands; made where there is none yet.
+
+        Raises:
+            FallowError: As `Reader.read`.
+            SQLAlchemyError: As `Reader.read`.
+        """
+        with self._making:
+            if self._board is None:
+                self._board = self._made(1)
+            return self._board
+
+    def look(self) -> None:
+        """Make the page anew; a failure is logged."""
+        try:
+            before = self._board
+            made = self._made(before.version + 1 if before else 1)
+            with self._making:
+                self._board = made
+        except (FallowError, SQLAlchemyError) as error:
+            logger.warning("the page stays as it was: %s", error)
+
+    def _made(self, version: int) -> Board:
+        figures = self._reader.read()
+        members = _view(figures, EVERYTHING, members=True)
+        return Board(version, figures, _view(figures, figures.published, members=False), members)
+
+    def _run(self) -> None:
+        self.look()
+        while not self._closing.wait(self._interval_s):
+            self.look()
+
+
+def _view(figures: Figures, shown: frozenset[Published], *, members: bool) -> View:
+    sections = render.sections(figures, shown)
+    page = render.page("board.html", figures=figures, sections=sections, members=members).encode()
+    return View(sections, page, gzip.compress(page, compresslevel=5))

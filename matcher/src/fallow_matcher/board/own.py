@@ -1,0 +1,173 @@
+"""The routes of one's own work: they call the functions of the API's routes, held against the same policies."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Form, Path, Query, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+
+from fallow.campaigns.document import CampaignName, StageName
+from fallow.campaigns.messages import CampaignState, RowState, Selection
+from fallow.reports import JobId
+from fallow_matcher.board import health, pilots, render
+from fallow_matcher.board.access import Acts, HubsOperator, Reads
+from fallow_matcher.board.route import PRIVATE, PageRoute
+from fallow_matcher.gateway import campaigns, explain
+from fallow_matcher.gateway.access import CentresAdmin, User, UserWho
+from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.hub import Hub
+from fallow_matcher.gateway.services import Services
+from fallow_matcher.ledger.reconcile import reconcile
+
+ROWS = 100
+"""Rows of a campaign on one page."""
+LOOK_BACK_S = 7 * 86_400
+"""How far back admins and operators look."""
+
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
+
+Reader = Annotated[User, Depends(Reads(UserWho("query")))]
+Submitter = Annotated[User, Depends(Acts(UserWho("submit")))]
+Editor = Annotated[User, Depends(Acts(UserWho("edit")))]
+Canceller = Annotated[User, Depends(Acts(UserWho("cancel")))]
+Admin = Annotated[User, Depends(Reads(CentresAdmin()))]
+Operator = Annotated[User, Depends(Reads(HubsOperator()))]
+Name = Annotated[CampaignName, Path()]
+Job = Annotated[JobId, Path()]
+
+
+@router.get("/me")
+def me(hub: Hub, request: Request, caller: Reader) -> Response:
+    """One's jobs and campaigns."""
+    return _page(
+        hub,
+        request,
+        caller,
+        "me.html",
+        jobs=hub.own_jobs.of(caller),
+        campaigns=campaigns.get_campaigns(hub, caller).campaigns,
+    )
+
+
+@router.get("/me/jobs/{job}")
+def job(hub: Hub, request: Request, job: Job, caller: Reader) -> Response:
+    """Why a job waits, or ran where and when it did."""
+    return _page(hub, request, caller, "job.html", told=explain.get_explanation(hub, job, caller))
+
+
+@router.post("/me/jobs/{job}/cancel")
+def cancel_job(hub: Hub, job: Job, caller: Canceller) -> Response:
+    """Take a job back."""
+    hub.own_jobs.remove(caller, job)
+    hub.audit.write("job_removed", iss=caller.iss, sub=caller.sub, jti=caller.jti, job=job)
+    return _to("/me")
+
+
+@router.get("/me/campaigns/{name}")
+def campaign(
+    hub: Hub,
+    request: Request,
+    name: Name,
+    caller: Reader,
+    state: RowState | None = None,
+    signature: Annotated[str | None, Query(max_length=300)] = None,
+    after: Annotated[int, Query(ge=0, le=2**62)] = 0,
+) -> Response:
+    """A campaign: progress, failures, rows."""
+    status = campaigns.get_status(hub, name, caller)
+    page = campaigns.get_rows(hub, name, caller, state=state, signature=signature, after=after, limit=ROWS)
+    return _page(
+        hub,
+        request,
+        caller,
+        "campaign.html",
+        status=status,
+        rows=page.rows,
+        more=page.more,
+        state=state,
+        signature=signature,
+        ended=status.campaign.state in (CampaignState.CANCELLED, CampaignState.FINISHED),
+    )
+
+
+@router.get("/me/campaigns/{name}/log")
+def log(
+    hub: Hub,
+    request: Request,
+    name: Name,
+    caller: Reader,
+    id: Annotated[str, Query(max_length=200)],  # noqa: A002 - as people call it
+    stage: StageName | None = None,
+) -> Response:
+    """What the last attempt of a row wrote."""
+    told = campaigns.get_log(hub, name, caller, id, stage, None)
+    return _page(hub, request, caller, "log.html", name=name, told=told)
+
+
+@router.post("/me/campaigns/{name}/pause")
+def pause(hub: Hub, name: Name, caller: Editor) -> Response:
+    """Start nothing more."""
+    campaigns.post_pause(hub, name, caller)
+    return _to(f"/me/campaigns/{name}")
+
+
+@router.post("/me/campaigns/{name}/resume")
+def resume(hub: Hub, name: Name, caller: Editor) -> Response:
+    """Go on."""
+    campaigns.post_resume(hub, name, caller)
+    return _to(f"/me/campaigns/{name}")
+
+
+@router.post("/me/campaigns/{name}/cancel")
+def cancel(hub: Hub, name: Name, caller: Canceller) -> Response:
+    """End the campaign."""
+    campaigns.post_cancel(hub, name, caller)
+    return _to(f"/me/campaigns/{name}")
+
+
+@router.post("/me/campaigns/{name}/retry")
+def retry(
+    hub: Hub,
+    name: Name,
+    caller: Submitter,
+    stage: Annotated[StageName | None, Form()] = None,
+    signature: Annotated[str | None, Form(max_length=300)] = None,
+) -> Response:
+    """Run failed rows again, those of one kind or all."""
+    campaigns.post_retry(hub, name, Selection(stage=stage, signature=signature), caller)
+    return _to(f"/me/campaigns/{name}")
+
+
+@router.get("/me/centre")
+def centre(hub: Hub, request: Request, caller: Admin) -> Response:
+    """The pilots of the admin's own centre."""
+    since = time.time() - LOOK_BACK_S
+    return _page(hub, request, caller, "centre.html", told=pilots.latest(hub.database, caller.centre, since))
+
+
+@router.get("/me/hub")
+def operated(hub: Hub, request: Request, caller: Operator) -> Response:
+    """How the parts of the hub are."""
+    now = time.time()
+    agreements, _ = reconcile(hub.database, now - LOOK_BACK_S, now, now)
+    return _page(
+        hub, request, caller, "hub.html", parts=health.parts(hub, now), tokens=health.tokens(hub, now),
+        agreements=agreements,
+    )  # fmt: skip
+
+
+def _page(hub: Services, request: Request, caller: User, template: str, **values: Any) -> Response:
+    session = hub.sessions.find(request)
+    if session is None:
+        raise GatewayError(401, "invalid_token", "Your session has just ended.")
+    html = render.page(
+        template, session=session, admin=caller.speaks_for_centre, operator=caller.operates_hub, **values
+    )
+    return HTMLResponse(html, headers=PRIVATE)
+
+
+def _to(path: str) -> Response:
+    """Show the page again, so that loading it once more does nothing once more."""
+    return RedirectResponse(path, 303, PRIVATE)
