@@ -178,6 +178,7 @@ def slurm(layout: Layout) -> list[float]:
     local.install()
     (local.outside / "work" / "Snakefile").write_text(SNAKEFILE)
     timed = local.outside / "bin" / "python"
+    timed.unlink()
     timed.write_text(TIMED)
     timed.chmod(0o755)
     local.own()

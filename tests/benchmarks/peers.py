@@ -41,6 +41,10 @@ def install_packages(target: Path, *what: str, for_nodes: bool = True) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"pip could not install {' '.join(what)}: {done.stderr[-2000:]}")
+    for script in (target / "bin").glob("*") if for_nodes else ():
+        first, _, rest = script.read_bytes().partition(b"\n")
+        if first.startswith(b"#!") and b"python" in first:
+            script.write_bytes(b"#!/usr/bin/python3\n" + rest)
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class LocalSnakemake:
         shutil.rmtree(self.outside, ignore_errors=True)
         for name in ("bin", "work"):
             (self.outside / name).mkdir(parents=True)
+        (self.outside / "bin" / "python").symlink_to("/usr/bin/python3")
         self.own()
         copy = ["apptainer", "exec", "--userns", "-B", self.inside, "/home/worker.sif"]
         copy += ["cp", "-r", PACKAGES, f"{self.inside}/lib"]

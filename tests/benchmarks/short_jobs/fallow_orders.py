@@ -1,6 +1,8 @@
 """At the desk: no-op container jobs through the client library.
 
-Usage: python -m tests.benchmarks.short_jobs.fallow_orders DIGEST
+Usage: python -m tests.benchmarks.short_jobs.fallow_orders DIGEST [FILE …]
+
+The files go with each job.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ def main() -> None:
         specs = [
             JobSpec(
                 run=run, key=str(number), name=run, image=sys.argv[1], argv=("true",), directory=Path("/tmp"),
-                memory_mb=256, disk_mb=32, walltime_s=60,
+                memory_mb=256, disk_mb=32, walltime_s=60, input_files=tuple(map(Path, sys.argv[2:])),
             )
             for number in range(count)
         ]  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.benchmarks.outcome import ROOT
 from tests.benchmarks.short_jobs.system import Helped
@@ -19,10 +20,18 @@ class Fallow(Helped):
     site: Site
     digest: str
     person: str
+    inputs: tuple[Path, ...] = ()
+    """Files that go with each job."""
 
     def command(self) -> list[str]:
         """The client library, at the desk."""
-        argv = [sys.executable, "-m", "tests.benchmarks.short_jobs.fallow_orders", self.digest]
+        argv = [
+            sys.executable,
+            "-m",
+            "tests.benchmarks.short_jobs.fallow_orders",
+            self.digest,
+            *map(str, self.inputs),
+        ]
         layout = self.site.layout
         env = {**people.environment(layout, self.person), "PYTHONPATH": str(ROOT)}
         return layout.desk().enter(argv, env=env, directory=self.directory)

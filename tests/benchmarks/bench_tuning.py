@@ -1,0 +1,247 @@
+"""What each HTCondor setting that Fallow chose for latency or throughput is worth: with it, and with HTCondor's own default.
+
+Usage: python -m tests.benchmarks.bench_tuning [--runs N] [--only NAME …]
+
+A hub and a pilot with eight slots. For each setting the same is measured as Fallow has it and with the default in its place,
+all else as it is: the hub's daemons, or the pilot's, read their configuration anew in between. All jobs are containers that
+do nothing, of the pilot's own centre unless they are called strangers'. Medians of five; a wait is cut off after a minute.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks.outcome import conditions, spread, tell
+from tests.benchmarks.short_jobs.federated import Fallow
+from tests.benchmarks.short_jobs.system import LOOK_S, Place
+from tests.integration.conftest import inside, published
+from tests.integration.pilots.sites import Site
+from tests.integration.pilots.work import LONG, status_of, submitted
+
+from fallow_testbed import hub, people
+from fallow_testbed.host import Host
+from fallow_testbed.images import ensure_sif, testbed_layers
+from fallow_testbed.layout import Layout
+from fallow_testbed.progress import Progress
+from fallow_testbed.testbed import Testbed
+
+DECLARATION = Path(__file__).with_name("tuning.toml")
+TITLE = "HTCondor's settings: Fallow's choice and the default"
+CENTRE, SLOTS = "alder", 8
+PAUSE_S, LIMIT_S, SETTLE_S = 3, 60, 3
+RE_READ = """
+for folder in /scratch/fallow-*/config.d; do printf '%s\\n' "$0" >"$folder/60-tuning"; done
+for process in $(pgrep -x condor_startd); do kill -HUP "$process"; done
+"""
+
+
+@dataclass(frozen=True)
+class Knob:
+    """A setting, or some that only work together."""
+
+    default: tuple[str, ...]
+    """HTCondor's default, as lines of its configuration."""
+    measured: str
+    """What shows the difference: a method of `Bench`."""
+    why: str
+    """What it is for."""
+    at_pilot: bool = False
+
+
+KNOBS = {
+    "NEGOTIATOR_CYCLE_DELAY, NEGOTIATOR_MIN_INTERVAL, SCHEDD_MIN_INTERVAL": Knob(
+        ("NEGOTIATOR_CYCLE_DELAY = 20", "NEGOTIATOR_MIN_INTERVAL = 5", "SCHEDD_MIN_INTERVAL = 5"),
+        "one",
+        "a job on an idle pool is matched at once, also soon after the last one",
+    ),
+    "NEGOTIATOR_INTERVAL": Knob(
+        ("NEGOTIATOR_INTERVAL = 60",),
+        "strangers",
+        "a stranger's claim ends with its job, so a slot waits for the next cycle",
+    ),
+    "SCHEDD_INTERVAL": Knob(
+        ("SCHEDD_INTERVAL = 300",),
+        "returned",
+        "a job that lost its pilot is told to the negotiator again",
+    ),
+    "SHADOW.GUIDANCE_KEEP_CALM_AND": Knob(
+        ("SHADOW.GUIDANCE_KEEP_CALM_AND = False",),
+        "with_input",
+        "a starter whose input has arrived starts the job, instead of asking again 5 s later",
+    ),
+    "CLAIM_WORKLIFE, a centre's own jobs": Knob(
+        ("CLAIM_WORKLIFE = 0",),
+        "home",
+        "a centre's own user keeps a slot for 30 s of jobs one after another; beside it: no job after the first",
+        at_pilot=True,
+    ),
+    "CLAIM_WORKLIFE, strangers' jobs": Knob(
+        ("CLAIM_WORKLIFE = 1200",),
+        "strangers",
+        "what the policy costs: each stranger's job is matched anew, so that the rules decide about every slot",
+        at_pilot=True,
+    ),
+}
+WHAT = {
+    "one": "one job, 3 s after the last",
+    "with_input": "one job with a file",
+    "strangers": "24 strangers' jobs",
+    "home": "48 jobs",
+    "returned": "a job lost its slot; it runs again",
+}
+
+
+@dataclass
+class Bench:
+    """The testbed with people who submit; each measurement is in seconds."""
+
+    layout: Layout
+    alice: Fallow
+    with_file: Fallow
+    bob: Fallow
+
+    def one(self) -> float:
+        """A job on a pool that has been idle for a while."""
+        time.sleep(PAUSE_S)
+        return self.alice.batch(1)
+
+    def with_input(self) -> float:
+        """A job with a file."""
+        return self.with_file.batch(1)
+
+    def strangers(self) -> float:
+        """Three jobs for each slot."""
+        return self.bob.batch(3 * SLOTS)
+
+    def home(self) -> float:
+        """Six jobs for each slot."""
+        return self.alice.batch(6 * SLOTS)
+
+    def returned(self) -> float:
+        """From the loss of a job's slot to its second start, which ends at once."""
+        run = f"returned-{time.monotonic_ns()}"
+
+        def at(function: Callable[..., Any], *arguments: Any) -> Any:
+            environment = people.environment(self.layout, self.alice.person)
+            return inside(self.layout.desk(), environment, function, *arguments)
+
+        job = {"key": "0", "name": "job", "image": self.alice.digest, "argv": LONG}
+        [number] = at(submitted, run, [job])
+        while not at(status_of, run)["0"].starts:
+            time.sleep(LOOK_S)
+        begun = time.monotonic()
+        operator(self.layout.hub(), "condor_vacate_job", "-name", hub.QUEUE, "-fast", number)
+        while at(status_of, run)["0"].starts < 2 and time.monotonic() - begun < LIMIT_S:
+            time.sleep(LOOK_S)
+        taken = time.monotonic() - begun
+        operator(self.layout.hub(), "condor_rm", "-name", hub.QUEUE, number)
+        return taken
+
+    @contextmanager
+    def instead(self, knob: Knob) -> Iterator[None]:
+        """HTCondor's default in the place of a setting."""
+        text = "\n".join(knob.default)
+        if knob.at_pilot:
+            self._tell_pilot(text)
+        else:
+            config = self.layout.hub().files / hub.CONDOR_ENVIRONMENT["CONDOR_CONFIG"].lstrip("/")
+            before = config.read_text()
+            config.write_text(f"{before}{text}\n")
+            operator(self.layout.hub(), "condor_reconfig")
+        time.sleep(SETTLE_S)
+        try:
+            yield
+        finally:
+            if knob.at_pilot:
+                self._tell_pilot("")
+            else:
+                config.write_text(before)
+                operator(self.layout.hub(), "condor_reconfig")
+            time.sleep(SETTLE_S)
+
+    def _tell_pilot(self, text: str) -> None:
+        self.alice.place.node.run(["sh", "-c", RE_READ, text])
+
+
+def operator(host: Host, *argv: str) -> None:
+    """Run a command of HTCondor as the hub's account."""
+    host.run(list(argv), user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT)
+
+
+def measure(bench: Bench, runs: int, only: list[str] | None) -> dict[str, dict[str, list[float]]]:
+    """Seconds by setting, as Fallow sets it and by default."""
+    found = {}
+    for name, knob in KNOBS.items():
+        if only and not any(name.startswith(wanted) for wanted in only):
+            continue
+        call: Callable[[], float] = getattr(bench, knob.measured)
+        call()
+        ours = [call() for _ in range(runs)]
+        with bench.instead(knob):
+            call()
+            default = [call() for _ in range(runs)]
+        found[name] = {"ours": ours, "default": default}
+        print(f"{name}: {table({name: found[name]})}", file=sys.stderr, flush=True)
+    return found
+
+
+def table(figures: dict[str, Any]) -> list[dict[str, str]]:
+    """What people look at."""
+    rows = []
+    for name, seconds in figures.items():
+        knob = KNOBS[name]
+        row = {"setting": f"`{name}`", "what for": knob.why, "measured": WHAT[knob.measured]}
+        for who, times in seconds.items():
+            seen = spread(times)
+            many = ">" if seen["median"] >= LIMIT_S else ""
+            row[who] = f"{many}{seen['median']:.2f} s ({seen['least']:.2f} to {seen['most']:.2f})"
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """Measure and show."""
+    parser = argparse.ArgumentParser(description="Settings of HTCondor, with and without.")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--only", nargs="*", help="settings whose names begin so")
+    asked = parser.parse_args()
+    about = conditions()
+    packed = ensure_sif("analysis")
+    digest = f"sha256:{packed.sha256}"
+    with tempfile.TemporaryDirectory() as folder:
+        bed = Testbed(Path(folder) / "tuning")
+        layout = bed.up(DECLARATION, testbed_layers(), Progress())
+        try:
+            inside(layout.desk(), people.environment(layout, "alice"), published, packed.sif, digest)
+            place = Place(bed.host(CENTRE), bed.host(f"{CENTRE}-1"), layout.home(CENTRE), SLOTS, "local")
+            file = Path(folder) / "input"
+            file.write_text("a file\n")
+            site = Site(CENTRE, layout)
+            submitters = [
+                Fallow(place, name, Path(folder), site, digest, person, inputs)
+                for name, person, inputs in (
+                    ("home", "alice", ()),
+                    ("file", "alice", (file,)),
+                    ("stranger", "bob", ()),
+                )
+            ]
+            for each in submitters:
+                each.start()
+            found = measure(Bench(layout, *submitters), asked.runs, asked.only)
+            for each in submitters:
+                each.stop()
+        finally:
+            bed.down()
+    tell("tuning", TITLE, about, found, table)
+
+
+if __name__ == "__main__":
+    main()
