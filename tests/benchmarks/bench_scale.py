@@ -12,30 +12,35 @@ the matcher's cycle a median of five. Growth is the exponent of the size, fitted
 from __future__ import annotations
 
 import argparse
+import math
 import secrets
 import sys
 import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, tell
+from tests.benchmarks.outcome import conditions, markdown, tell
 from tests.benchmarks.scale.points import HubAtWork, exponents
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import Place
 from tests.integration.conftest import inside, published
 from tests.integration.pilots.sites import Site
-from tests.integration.pilots.work import removed, submitted
+from tests.integration.pilots.work import removed, status_of, submitted
 
 from fallow_testbed import people
 from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.layout import Layout
 from fallow_testbed.progress import Progress
 from fallow_testbed.testbed import Testbed
+from fallow_testbed.wait import wait_until
 
 DECLARATION = Path(__file__).with_name("scale.toml")
 TITLE = "A hub by slots and waiting jobs"
 CENTRE, PERSON = "alder", "alice"
-FEW_JOBS, GROUPS, FEW_SLOTS = 1_000, 10, 100
+FEW_JOBS, GROUPS, FEW_SLOTS, SHADOWS = 1_000, 10, 100, 48
+PILOT_CORES, JOB_S, UPDATE_S, CYCLE_S, MACHINE_MB, CONNECTIONS = 64, 3600, 120, 20, 128 * 1024, 10_240
+"""The federation of the arithmetic: see docs/explanation/scale.md. HTCondor gives a collector 10,240 open files."""
 LARGE_MB = 10_000_000
 """More memory than any slot has."""
 GROWTH = (
@@ -54,6 +59,7 @@ COLUMNS = {
     "matcher_s": "{:.2f} s",
     "offers_per_s": "{:.0f}",
     "tokens_per_s": "{:.0f}",
+    "updates_per_s": "{:.0f}",
     "collector_mb": "{:.0f} MB",
     "negotiator_mb": "{:.0f} MB",
     "schedd_mb": "{:.0f} MB",
@@ -62,9 +68,9 @@ COLUMNS = {
 }
 
 
-def emulated(layout: Layout, bed: Testbed, directory: Path, jobs: int) -> dict[str, float]:
-    """The rate of no-op jobs on pilots that say that they are large."""
-    site = Site(CENTRE, layout)
+def emulated(hub: HubAtWork, bed: Testbed, directory: Path, jobs: int) -> dict[str, float]:
+    """The rate of no-op jobs on pilots that say that they are large, and the memory of a shadow."""
+    layout, site = hub.layout, Site(CENTRE, hub.layout)
     declared = layout.spec.centres[CENTRE].pilots
     site.wait_for_pilots(declared.max_pilots)
     place = Place(bed.host(CENTRE), bed.host(f"{CENTRE}-1"), layout.home(CENTRE), 8, "local")
@@ -75,10 +81,32 @@ def emulated(layout: Layout, bed: Testbed, directory: Path, jobs: int) -> dict[s
     try:
         system.start()
         taken_s = system.batch(jobs)
+        shadow_mb = while_running(hub, digest)
     finally:
         system.stop()
     pilots = declared.max_pilots
-    return {"pilots": pilots, "slots": pilots * declared.cores, "jobs": jobs, "jobs_per_s": jobs / taken_s}
+    return {
+        "pilots": pilots,
+        "slots": pilots * declared.cores,
+        "jobs": jobs,
+        "jobs_per_s": jobs / taken_s,
+        "shadow_mb": shadow_mb,
+    }
+
+
+def while_running(hub: HubAtWork, digest: str) -> float:
+    """The memory of a shadow while some jobs run; in MB."""
+    run = f"shadows-{secrets.token_hex(4)}"
+
+    def at(function: Callable[..., Any], *arguments: Any) -> Any:
+        return inside(hub.layout.desk(), people.environment(hub.layout, PERSON), function, *arguments)
+
+    job = {"image": digest, "argv": ("sleep", "600"), "name": "job"}
+    at(submitted, run, [{**job, "key": str(number)} for number in range(SHADOWS)])
+    wait_until(lambda: all(job.started for job in at(status_of, run).values()), "running jobs", 180)
+    held_mb = hub.shadow_mb()
+    at(removed, run)
+    return held_mb
 
 
 def wait_in_queue(layout: Layout, count: int) -> str:
@@ -95,8 +123,8 @@ def measure(hub: HubAtWork, slots: list[int], queue: list[int]) -> dict[str, lis
     found: dict[str, list[dict[str, Any]]] = {"by_jobs": [], "by_slots": []}
 
     def point(series: str, slots: int, jobs: int) -> None:
-        hub.ask("slots", CENTRE, str(slots))
-        found[series].append(hub.point(slots, jobs))
+        taken_s = float(hub.ask("slots", CENTRE, str(slots)))
+        found[series].append({**hub.point(slots, jobs), "updates_per_s": slots / taken_s})
         print(f"{slots} slots, {jobs} jobs", file=sys.stderr, flush=True)
 
     runs: list[str] = []
@@ -129,6 +157,41 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
     return [{name.replace("_", " "): cell for name, cell in row.items()} for row in rows]
 
 
+def more(figures: dict[str, Any]) -> Iterator[str]:
+    """How many of each part a federation needs, by its cores; see docs/explanation/scale.md."""
+    largest, smallest, real = figures["by_slots"][-1], figures["by_slots"][0], figures["emulated"]
+    comparison_s = (largest["negotiation_cpu_s"] - largest["reading_cpu_s"]) / largest["slots"] / GROUPS
+    reading_s = largest["reading_cpu_s"] / largest["slots"]
+    slot_mb = (largest["collector_mb"] - smallest["collector_mb"]) / (largest["slots"] - smallest["slots"])
+    yield (
+        f"\nOne slot held against one group costs the negotiator {comparison_s * 1e6:.0f} µs, reading one slot"
+        f" {reading_s * 1e6:.0f} µs; the collector takes {largest['updates_per_s']:.0f} ads in a second and holds one in"
+        f" {slot_mb * 1024:.0f} kB; a shadow takes {real['shadow_mb']:.1f} MB; one schedd starts"
+        f" {real['jobs_per_s']:.0f} jobs in a second at least.\n\n"
+    )
+    rows = []
+    for power in range(3, 7):
+        cores = 10**power
+        pilots, ads = cores / PILOT_CORES, cores + cores / PILOT_CORES
+        starts, cycle_s = cores / JOB_S, pilots * GROUPS * comparison_s + ads * reading_s
+        by_starts, by_memory = starts / real["jobs_per_s"], cores * real["shadow_mb"] / MACHINE_MB
+        by_updates, by_connections = 2 * ads / UPDATE_S / largest["updates_per_s"], ads / CONNECTIONS
+        rows.append(
+            {
+                "cores": f"{cores:,}",
+                "starts": f"{starts:.1f}/s",
+                "schedds by starts": f"{math.ceil(by_starts)}",
+                "by shadows": f"{math.ceil(by_memory)}",
+                "a cycle of one negotiator": f"{cycle_s:.1f} s",
+                "negotiators": f"{math.ceil(cycle_s / CYCLE_S)}",
+                "collectors by updates": f"{math.ceil(by_updates)}",
+                "by connections": f"{math.ceil(by_connections)}",
+                "ads": f"{ads * slot_mb / 1024:.1f} GB",
+            }
+        )
+    yield from markdown(rows)
+
+
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description="A hub by slots and waiting jobs.")
@@ -144,7 +207,7 @@ def main() -> None:
             hub = HubAtWork(layout, PERSON)
             hub.install()
             hub.record(CENTRE)
-            figures: dict[str, Any] = {"emulated": emulated(layout, bed, Path(folder), asked.work)}
+            figures: dict[str, Any] = {"emulated": emulated(hub, bed, Path(folder), asked.work)}
             figures.update(measure(hub, asked.slots, asked.queue))
         finally:
             bed.down()

@@ -4,7 +4,7 @@ Usage: python -m tests.benchmarks.bench_snakemake [--rules N] [--rounds N] [--on
 
 One centre has one node of four cores. `fallow` runs at the desk, its jobs in a pilot on that node, all files through S3;
 `slurm` on the login host with the plugin's default settings, its jobs on the same node, files on the shared file system and
-no container around the job; `local` on the node with `--cores 4`. Two workflows: 200 rules of one second each that do not
+no container around the job; `local` on the node with `--cores 4`. Two workflows: rules of one second each that do not
 depend on one another, and the demo's. Overhead is what the wall time has beyond the rules' own seconds on four cores, shared
 out over the rules. Goals: a wall time below the slurm plugin's, and less than half of its overhead.
 """
@@ -164,7 +164,7 @@ def shown(times: dict[str, float]) -> str:
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description="Whole workflows by three executors.")
-    parser.add_argument("--rules", type=int, default=200)
+    parser.add_argument("--rules", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="these ways only")
     asked = parser.parse_args()

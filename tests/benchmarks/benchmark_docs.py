@@ -1,9 +1,10 @@
-"""Writes the tables of docs/reference/benchmarks.md from the JSON beside it.
+"""Writes the figures of all pages that quote benchmarks, from the JSON in docs/reference/benchmarks/.
 
 Usage: python -m tests.benchmarks.benchmark_docs [NAME …]
 
-With names, the JSON that the last run of these benchmarks left is taken into the docs first. A benchmark that the page shows
-has a TITLE, and a `table` of its figures; what was measured and how is what its module says of itself.
+With names, the JSON that the last run of these benchmarks left is taken into the docs first. A benchmark that a page shows
+has a TITLE and a `table` of its figures, and may have a `more` with further text; what was measured and how is what its
+module says of itself.
 """
 
 from __future__ import annotations
@@ -12,26 +13,47 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import ROOT, left
+from tests.benchmarks import plots
+from tests.benchmarks.outcome import ROOT, left, markdown
 from tests.benchmarks.page import put_figures
 
 PAGE = ROOT / "docs" / "reference" / "benchmarks.md"
 KEPT = PAGE.with_suffix("")
+FIRST = ("short_jobs", "snakemake", "reclaim", "scale", "tuning")
+"""The order on the page; the others come after these."""
+QUOTING = {
+    ROOT / "docs" / "explanation" / "scale.md": ("scale",),
+    ROOT / "docs" / "explanation" / "tuning.md": ("tuning",),
+    ROOT / "snakemake_executor" / "docs" / "further.md": ("startup", "bulk"),
+}
+"""Other pages that show some of them."""
+Document = Mapping[str, Any]
 
 
-def section(document: Mapping[str, Any]) -> Iterator[str]:
+def section(document: Document) -> Iterator[str]:
     """One benchmark, as Markdown."""
     module = import_module(f"tests.benchmarks.bench_{document['benchmark']}")
     summary, _, rest = str(module.__doc__).strip().partition("\n\n")
-    _, _, about = rest.partition("\n\n")  # after the usage
-    yield f"\n## {module.TITLE}\n\n{summary}\n\n{about}\n\n"
+    about = rest.partition("\n\n")[2] if rest.startswith("Usage:") else rest
+    yield f"\n## {module.TITLE}\n\n{summary}\n\n"
+    if about:
+        yield f"{about}\n\n"
+    yield from quoted(document)
+    if drawn := plots.draw(document, KEPT):
+        yield f"\n![{module.TITLE}]({KEPT.name}/{drawn.name})\n"
+
+
+def quoted(document: Document) -> Iterator[str]:
+    """Its table, and how it was made."""
+    module = import_module(f"tests.benchmarks.bench_{document['benchmark']}")
     yield from markdown(module.table(document["figures"]))
-    yield f"\n`make bench ONLY={document['benchmark']}`, {made(document['conditions'])}.\n"
+    yield f"\n`{document['conditions']['command']}`, {made(document['conditions'])}.\n"
 
 
-def made(conditions: Mapping[str, Any]) -> str:
+def made(conditions: Document) -> str:
     """When and where, in a line."""
     changed = " with changes" if conditions["changed"] else ""
     return (
@@ -41,21 +63,39 @@ def made(conditions: Mapping[str, Any]) -> str:
     )
 
 
-def markdown(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """A table."""
-    yield f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}\n"
-    for row in rows:
-        yield f"| {' | '.join(row.values())} |\n"
+def kept() -> dict[str, Document]:
+    """The documents in the docs by name, in the page's order."""
+    found = {file.stem: json.loads(file.read_text(encoding="utf-8")) for file in KEPT.glob("*.json")}
+    places = {name: place for place, name in enumerate(FIRST)}
+    return dict(sorted(found.items(), key=lambda item: (places.get(item[0], len(FIRST)), item[0])))
+
+
+def on_page(documents: Mapping[str, Document], names: Sequence[str]) -> Iterator[str]:
+    """What another page shows of some benchmarks."""
+    for name in names:
+        module = import_module(f"tests.benchmarks.bench_{name}")
+        yield f"\n{module.TITLE}:\n\n"
+        yield from quoted(documents[name])
+        if hasattr(module, "more"):
+            yield from module.more(documents[name]["figures"])
+    yield "\n"
+
+
+def write(pages: Mapping[Path, Sequence[str]], documents: Mapping[str, Document]) -> None:
+    """Write all pages whose documents are there."""
+    put_figures(PAGE, "".join(text for document in documents.values() for text in section(document)))
+    for page, names in pages.items():
+        if all(name in documents for name in names):
+            put_figures(page, "".join(on_page(documents, names)))
 
 
 def main() -> None:
-    """Take what is named, and write the page anew."""
+    """Take what is named, and write the pages anew."""
     KEPT.mkdir(exist_ok=True)
     for name in sys.argv[1:]:
         text = json.dumps(left(name), indent=1) + "\n"
         (KEPT / f"{name}.json").write_text(text, encoding="utf-8")
-    documents = [json.loads(file.read_text(encoding="utf-8")) for file in sorted(KEPT.glob("*.json"))]
-    put_figures(PAGE, "".join(text for document in documents for text in section(document)))
+    write(QUOTING, kept())
 
 
 if __name__ == "__main__":

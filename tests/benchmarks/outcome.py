@@ -7,7 +7,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median, quantiles
@@ -24,6 +24,7 @@ def conditions() -> dict[str, Any]:
     """Machine, versions, date and commit; taken at the start, so that the load is that of other work."""
     return {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(["python -m", f"tests.benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]]),
         "commit": said("git", "-C", str(ROOT), "rev-parse", "--short=12", "HEAD"),
         "changed": bool(said("git", "-C", str(ROOT), "status", "--porcelain", "--untracked-files=no")),
         "machine": platform.machine(),
@@ -82,6 +83,13 @@ def tell(
 def as_rows(figures: Mapping[str, Any]) -> list[dict[str, str]]:
     """The table of figures that are rows already."""
     return [{name: str(value) for name, value in row.items()} for row in figures["rows"]]
+
+
+def markdown(rows: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """A table."""
+    yield f"| {' | '.join(rows[0])} |\n|{'---|' * len(rows[0])}\n"
+    for row in rows:
+        yield f"| {' | '.join(row.values())} |\n"
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

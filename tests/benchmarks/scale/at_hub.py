@@ -1,9 +1,11 @@
 """On the hub, as its account: recorded slots for the collector, and what hub parts take.
 
 Usage: python at_hub.py record CENTRE        keep the ad of a slot of that centre; `recorded`
-       python at_hub.py slots CENTRE COUNT   advertise so many copies of it
+       python at_hub.py slots CENTRE COUNT   advertise so many copies of it; the seconds that took
        python at_hub.py matcher COUNT        run so many cycles of the matcher; JSON
-       python at_hub.py negotiator           the last negotiation cycle; JSON
+       python at_hub.py negotiator SLOTS JOBS COUNT
+                                             CPU seconds of the parts of so many negotiation cycles, over so many slots and
+                                             waiting jobs at least; JSON
 
 It needs nothing but what a hub has.
 """
@@ -22,6 +24,7 @@ from fallow_matcher.matching.cycle import on_hub
 from fallow_matcher.pool import Pool
 
 TEMPLATE, BATCH = Path("/var/lib/fallow/run/recorded-slot"), 500
+PAUSE_S, LIMIT_S = 0.3, 180
 FIRST = 100_000
 """The serial of the first recorded pilot, beyond those of real ones."""
 
@@ -35,8 +38,8 @@ def record(settings: hub_settings.HubSettings, centre: str) -> str:
     return "recorded"
 
 
-def slots(settings: hub_settings.HubSettings, centre: str, count: int) -> None:
-    """Advertise copies of the recorded slot as that centre's pilots would."""
+def slots(settings: hub_settings.HubSettings, centre: str, count: int) -> float:
+    """Advertise copies of the recorded slot as that centre's pilots would; the seconds that the collector took."""
     htcondor = bindings()
     import classad2
 
@@ -47,6 +50,7 @@ def slots(settings: hub_settings.HubSettings, centre: str, count: int) -> None:
     token = mint.mint(keys.pilot_key(centre), identity, PILOT_RIGHTS, now=now, expires=now + 3600)
     install_token(settings.trust_domain, token.token)
     collector = htcondor.Collector(settings.collector_address)
+    taken_s = 0.0
     for first in range(0, count, BATCH):
         ads = []
         for number in range(first, min(first + BATCH, count)):
@@ -59,7 +63,10 @@ def slots(settings: hub_settings.HubSettings, centre: str, count: int) -> None:
             )
             ad["MyAddress"] = ad["StartdIpAddr"] = f"<127.0.0.1:1?alias={pilot}>"
             ads.append(ad)
+        begun = time.monotonic()
         collector.advertise(ads, "UPDATE_STARTD_AD", True)
+        taken_s += time.monotonic() - begun
+    return taken_s
 
 
 def matcher(settings: hub_settings.HubSettings, count: int) -> list[float]:
@@ -74,13 +81,29 @@ def matcher(settings: hub_settings.HubSettings, count: int) -> list[float]:
     return seconds
 
 
-def negotiator(settings: hub_settings.HubSettings) -> dict[str, object]:
-    """What the negotiator says of its last cycle."""
+def negotiator(settings: hub_settings.HubSettings, slots: int, jobs: int, count: int) -> list[list[float]]:
+    """CPU seconds of the four phases of some cycles, as the negotiator tells them."""
     htcondor = bindings()
     pool = Pool(settings)
-    pool.slots("False")
-    ad = htcondor.Collector(settings.collector_address).query(htcondor.AdType.Negotiator)[0]
-    return {name: ad[name] for name in ad if name.startswith("LastNegotiationCycle") and name.endswith("0")}
+    pool.slots("False")  # so that a token is there
+    collector = htcondor.Collector(settings.collector_address)
+    seen: dict[int, list[float]] = {}
+    end = time.monotonic() + LIMIT_S
+    last = ""
+    while len(seen) < count:
+        if time.monotonic() > end:
+            raise TimeoutError(f"no {count} cycles over {slots} slots and {jobs} jobs; the last: {last}")
+        time.sleep(PAUSE_S)
+        for ad in collector.query(htcondor.AdType.Negotiator):
+            had = [
+                int(ad.get(f"LastNegotiationCycle{name}0", 0))
+                for name in ("Time", "TotalSlots", "NumIdleJobs")
+            ]
+            last = f"{had}"
+            if had[1] >= slots and had[2] >= jobs:
+                phases = [f"LastNegotiationCyclePhase{phase}CpuTime0" for phase in (1, 2, 3, 4)]
+                seen[had[0]] = [float(ad[name]) for name in phases]
+    return list(seen.values())
 
 
 def main() -> None:
@@ -90,11 +113,11 @@ def main() -> None:
     if what == "record":
         print(record(settings, words[0]))
     elif what == "slots":
-        slots(settings, words[0], int(words[1]))
+        print(slots(settings, words[0], int(words[1])))
     elif what == "matcher":
         print(json.dumps(matcher(settings, int(words[0]))))
     else:
-        print(json.dumps(negotiator(settings)))
+        print(json.dumps(negotiator(settings, *map(int, words))))
 
 
 if __name__ == "__main__":

@@ -63,18 +63,20 @@ class HubAtWork:
         return self.layout.hub().run(argv, user=hub.ACCOUNT, timeout_s=600).stdout
 
     def negotiation(self, slots: int, jobs: int) -> dict[str, Any]:
-        """CPU seconds of some negotiation cycles over so many slots at least and so many waiting jobs."""
-        seen: dict[int, float] = {}
+        """CPU seconds of a negotiation cycle over so many slots at least and so many waiting jobs, and of its first part:
+        that in which the slots are read.
+        """
+        cycles = json.loads(self.ask("negotiator", str(slots), str(jobs), str(LOOKS)))
+        return {
+            "negotiation_cpu_s": median(sum(phases) for phases in cycles),
+            "reading_cpu_s": median(sum(phases[:2]) for phases in cycles),
+        }
 
-        def enough() -> bool:
-            last = json.loads(self.ask("negotiator"))
-            known = {name.removeprefix("LastNegotiationCycle")[:-1]: value for name, value in last.items()}
-            if known["TotalSlots"] >= slots and known["NumIdleJobs"] >= jobs:
-                seen[known["Time"]] = sum(known[f"Phase{phase}CpuTime"] for phase in (1, 2, 3, 4))
-            return len(seen) >= LOOKS
-
-        wait_until(enough, f"{LOOKS} negotiation cycles over {slots} slots", 180, pause_s=0.5)
-        return {"negotiation_cpu_s": median(seen.values())}
+    def shadow_mb(self) -> float:
+        """Memory of one shadow, as many run: what they share is shared out among them."""
+        each = "for shadow in $(pgrep -x condor_shadow); do grep ^Pss: /proc/$shadow/smaps_rollup; done"
+        lines = self.layout.hub().run(["sh", "-c", each]).stdout.splitlines()
+        return median(int(line.split()[1]) / 1024 for line in lines)
 
     def memory_mb(self) -> dict[str, float]:
         """Resident memory of the hub's parts."""
