@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from fallow.campaigns.document import CampaignName, StageName
 from fallow.campaigns.messages import CampaignState, RowState, Selection
+from fallow.errors import NotAvailableError
 from fallow.reports import JobId
 from fallow_matcher.board import health, pilots, render
 from fallow_matcher.board.access import Acts, HubsOperator, Reads
@@ -40,13 +41,18 @@ Job = Annotated[JobId, Path()]
 
 @router.get("/me")
 def me(hub: Hub, request: Request, caller: Reader) -> Response:
-    """One's jobs and campaigns."""
+    """One's jobs and campaigns; the campaigns also while the queue is away."""
+    try:
+        jobs, away = hub.own_jobs.of(caller), ""
+    except NotAvailableError as error:
+        jobs, away = [], error.what
     return _page(
         hub,
         request,
         caller,
         "me.html",
-        jobs=hub.own_jobs.of(caller),
+        jobs=jobs,
+        away=away,
         campaigns=campaigns.get_campaigns(hub, caller).campaigns,
     )
 

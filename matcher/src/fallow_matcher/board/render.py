@@ -14,7 +14,7 @@ from fallow.rules.model import Published
 from fallow_matcher.board import chart, words
 from fallow_matcher.board.figures import Figures
 
-ASSETS = {"board.css": "text/css", "board.js": "text/javascript"}
+ASSETS = {"board.css": "text/css", "board.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 @cache

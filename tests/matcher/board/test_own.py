@@ -1,0 +1,319 @@
+"""One's own work behind a login: who sees what, who may do what, and what no other page can make a browser do."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from fastapi.routing import APIRoute
+from fastapi.testclient import TestClient
+from tests.matcher.board.conftest import ATTACK
+from tests.matcher.campaigns.world import plan
+from tests.matcher.conftest import GATEWAY, bearer
+
+from fallow.errors import RefusedError
+from fallow.reports import PilotReport
+from fallow_matcher.board import account, figures, own
+from fallow_matcher.board.access import Acts
+from fallow_matcher.board.sessions import COOKIE
+from fallow_matcher.gateway.services import Services
+from fallow_matcher.ledger import reports
+
+LogIn = Callable[..., str]
+
+
+@pytest.fixture
+def log_in(client: TestClient, services: Services, tokens: Any, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+    """Logs somebody in; the issuer's part is played, all that follows is real. Gives the token that forms need."""
+
+    def enter(sub: str = "alice", centre: str = "north", *groups: str, **claims: Any) -> str:
+        token = tokens.make(
+            sub,
+            groups=("/fallow", f"/fallow/{centre}", *(f"/fallow/{centre}/{name}" for name in groups)),
+            **claims,
+        )
+        monkeypatch.setattr(services.sign_in, "end", lambda *_, **__: token)
+        answer = client.get("/login/callback?code=c&state=s", follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/me"), answer.text
+        found = re.search(r'name="csrf" value="([^"]+)"', client.get("/me").text)
+        assert found
+        return found[1]
+
+    return enter
+
+
+@pytest.fixture
+def injected(client: TestClient, alice: dict[str, str]) -> None:
+    """A campaign of alice at north with two rows and a hostile note."""
+    wanted = plan(notes=ATTACK).model_dump(mode="json")
+    assert client.post("/v1/campaigns", headers=alice, json=wanted).status_code == 200
+    rows = {"stage": "main", "rows": [["r1", ["r1", "1"]], [ATTACK, [ATTACK, "1"]]]}
+    assert client.post("/v1/campaigns/mc/rows", headers=alice, json=rows).status_code == 200
+    assert client.post("/v1/campaigns/mc/complete", headers=alice).status_code == 200
+
+
+def send(client: TestClient, path: str, csrf: str, origin: str = GATEWAY, **fields: str) -> Any:
+    headers = {"Origin": origin} if origin else {}
+    return client.post(path, data={"csrf": csrf, **fields}, headers=headers, follow_redirects=False)
+
+
+@pytest.mark.parametrize("path", ["/me", "/me/jobs/1.0", "/me/campaigns/mc", "/me/centre", "/me/hub"])
+def test_without_a_login_there_is_a_link_to_one_and_nothing_else(client: TestClient, path: str) -> None:
+    answer = client.get(path)
+    assert answer.status_code == 401
+    assert '<a href="/login">' in answer.text
+
+
+def test_a_login_leads_to_ones_own_campaigns(client: TestClient, log_in: LogIn, injected: None) -> None:
+    log_in()
+    html = client.get("/me").text
+    assert "north.alice" in html
+    assert 'href="/me/campaigns/mc"' in html
+    assert "The queue does not answer" in html
+
+
+def test_a_campaign_is_not_there_for_colleagues(client: TestClient, log_in: LogIn, injected: None) -> None:
+    csrf = log_in("bert")
+    assert client.get("/me/campaigns/mc").status_code == 404
+    assert send(client, "/me/campaigns/mc/cancel", csrf).status_code == 404
+
+
+def test_a_campaign_is_paused_resumed_and_cancelled(
+    client: TestClient, log_in: LogIn, injected: None, alice: Any
+) -> None:
+    csrf = log_in()
+    for act, state in (("pause", "paused"), ("resume", "running"), ("cancel", "cancelled")):
+        answer = send(client, f"/me/campaigns/mc/{act}", csrf)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/me/campaigns/mc")
+        assert client.get("/v1/campaigns/mc", headers=alice).json()["campaign"]["state"] == state
+
+
+def test_failed_rows_run_again_those_alike_alone(
+    client: TestClient, log_in: LogIn, injected: None, services: Services, alice: Any
+) -> None:
+    with services.database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE campaign_row SET state = 'failed', failure = 'exit', attempt = 1, "
+            "signature = 'exit code ' || (3 + (row_id = 'r1'))"
+        )
+    csrf = log_in()
+    html = client.get("/me/campaigns/mc").text
+    assert "exit code 3" in html
+    assert "exit code 4" in html
+    assert (
+        send(client, "/me/campaigns/mc/retry", csrf, stage="main", signature="exit code 4").status_code == 303
+    )
+    rows = client.get("/v1/campaigns/mc/rows", headers=alice).json()["rows"]
+    assert [row["state"] for row in rows] == ["waiting", "failed"]
+
+
+def test_who_may_only_look_cannot_act(client: TestClient, log_in: LogIn, injected: None) -> None:
+    csrf = log_in(scope="compute.read")
+    assert client.get("/me/campaigns/mc").status_code == 200
+    for act in ("pause", "resume", "cancel", "retry"):
+        assert send(client, f"/me/campaigns/mc/{act}", csrf).status_code == 403
+
+
+def test_text_of_jobs_and_campaigns_never_becomes_html(
+    client: TestClient, log_in: LogIn, injected: None, services: Services
+) -> None:
+    with services.database.begin() as connection:
+        connection.exec_driver_sql(
+            "UPDATE campaign_row SET state = 'failed', failure = 'exit', signature = ?, reason = ?",
+            (ATTACK, ATTACK),
+        )
+        connection.exec_driver_sql("UPDATE campaign SET reason = ?", (ATTACK,))
+    log_in()
+    for path in ("/me", "/me/campaigns/mc", f"/me/campaigns/mc?signature={ATTACK}"):
+        html = client.get(path).text
+        assert "&lt;script&gt;alert(1)" in html
+        assert "<script>alert" not in html
+        assert "<img" not in html
+
+
+def test_every_form_is_refused_without_its_token_or_from_another_page(
+    client: TestClient, log_in: LogIn, injected: None, alice: Any
+) -> None:
+    csrf = log_in()
+    paths = [
+        route.path.replace("{name}", "mc").replace("{job}", "1.0")
+        for router in (account.router, own.router)
+        for route in router.routes
+        if isinstance(route, APIRoute) and "POST" in route.methods
+    ]
+    assert len(paths) == 6
+    for path in paths:
+        for token, origin in (
+            ("", GATEWAY),
+            ("x" * 43, GATEWAY),
+            (csrf, "https://evil.example.org"),
+            (csrf, ""),
+        ):
+            assert send(client, path, token, origin).status_code == 403
+    assert client.get("/v1/campaigns/mc", headers=alice).json()["campaign"]["state"] == "running"
+    assert client.get("/me").status_code == 200
+
+
+def test_every_form_has_the_guard_and_nothing_else_acts() -> None:
+    for router in (account.router, own.router):
+        for route in router.routes:
+            assert isinstance(route, APIRoute)
+            guards = [part.call for part in route.dependant.dependencies]
+            assert any(isinstance(guard, Acts) for guard in guards) == (route.methods == {"POST"})
+
+
+def test_a_login_gives_a_new_id_and_ends_the_session_before(client: TestClient, log_in: LogIn) -> None:
+    planted = "planted-by-somebody"
+    client.cookies.set(COOKIE, planted, domain="hub.example.org", path="/")
+    log_in()
+    first = client.cookies.get(COOKIE, domain="hub.example.org")
+    assert first != planted
+    log_in()
+    second = client.cookies.get(COOKIE, domain="hub.example.org")
+    assert second not in (first, planted)
+    for old in (planted, first):
+        client.cookies.clear()
+        client.cookies.set(COOKIE, str(old), domain="hub.example.org", path="/")
+        assert client.get("/me").status_code == 401
+
+
+def test_no_script_reads_the_cookie_and_no_other_site_sends_it(
+    client: TestClient, services: Services, tokens: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tokens.make("alice", groups=("/fallow/north",))
+    monkeypatch.setattr(services.sign_in, "end", lambda *_, **__: token)
+    answer = client.get("/login/callback?code=c&state=s", follow_redirects=False)
+    (cookie,) = [each for each in answer.headers.get_list("set-cookie") if each.startswith(f"{COOKIE}=")]
+    assert {"HttpOnly", "Path=/", "SameSite=lax", "Secure"} <= set(cookie.split("; "))
+    assert "Domain" not in cookie
+    assert token not in answer.text + str(answer.headers)
+
+
+def test_logging_out_ends_the_session_for_who_has_kept_its_cookie_too(
+    client: TestClient, log_in: LogIn
+) -> None:
+    csrf = log_in()
+    kept = client.cookies.get(COOKIE, domain="hub.example.org")
+    assert send(client, "/logout", csrf).status_code == 303
+    client.cookies.set(COOKIE, str(kept), domain="hub.example.org", path="/")
+    assert client.get("/me").status_code == 401
+
+
+def test_a_session_ends_with_its_token(
+    client: TestClient, log_in: LogIn, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in()
+    later = time.time() + 3601
+    monkeypatch.setattr(services.sessions, "_clock", lambda: later)
+    assert client.get("/me").status_code == 401
+
+
+def test_a_login_that_the_issuer_does_not_confirm_opens_nothing(
+    client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: Any, **__: Any) -> str:
+        raise RefusedError("The answer of the issuer is not to this login.")
+
+    monkeypatch.setattr(services.sign_in, "end", refuses)
+    answer = client.get("/login/callback?code=c&state=s", follow_redirects=False)
+    assert answer.status_code == 403
+    assert COOKIE not in client.cookies
+
+
+def test_an_answer_to_no_login_of_this_browser_is_refused(client: TestClient) -> None:
+    answer = client.get("/login/callback?code=c&state=s")
+    assert answer.status_code == 403
+    assert "not begun in this browser" in answer.text
+
+
+def test_what_the_issuer_says_is_shown_as_text(client: TestClient) -> None:
+    answer = client.get("/login/callback", params={"error": ATTACK})
+    assert answer.status_code == 403
+    assert "<script>alert" not in answer.text
+
+
+def test_a_launcher_cannot_log_in(
+    client: TestClient, services: Services, tokens: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = tokens.make("launcher-north", scope="compute.read")
+    monkeypatch.setattr(services.sign_in, "end", lambda *_, **__: token)
+    assert client.get("/login/callback?code=c&state=s").status_code == 403
+
+
+def test_logins_are_counted(client: TestClient, services: Services) -> None:
+    statuses = [
+        client.get("/login/callback").status_code
+        for _ in range(services.settings.limits.logins_per_minute + 1)
+    ]
+    assert set(statuses[:-1]) == {403}
+    assert statuses[-1] == 429
+
+
+def test_an_admin_sees_the_pilots_of_the_own_centre_alone(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    now = datetime.now(UTC)
+    for centre in ("north", "south"):
+        report = PilotReport(
+            pilot=f"{centre}-1",
+            centre=centre,
+            written=now,
+            started=now,
+            ended=now,
+            code=300,
+            reason=f"No work. {ATTACK}",
+        )
+        reports.keep(services.database, report)
+    log_in("north-admin", "north", "admin")
+    html = client.get("/me/centre").text
+    assert "north-1" in html
+    assert "south-1" not in html
+    assert "<script>alert" not in html
+
+
+def test_users_see_neither_the_centres_nor_the_hubs_page(client: TestClient, log_in: LogIn) -> None:
+    log_in()
+    assert client.get("/me/centre").status_code == 403
+    assert client.get("/me/hub").status_code == 403
+
+
+@pytest.fixture
+def configured_operator(configured: Any) -> None:
+    object.__setattr__(configured, "operators", ["north.olga"])
+
+
+@pytest.mark.usefixtures("configured_operator")
+def test_an_operator_sees_which_part_is_not_well(client: TestClient, log_in: LogIn) -> None:
+    log_in("olga")
+    html = re.sub(r"<[^>]+>", "", client.get("/me/hub").text)
+    assert "queue NOT WELL" in html
+    assert "database well: sqlite" in html
+    assert "matcher NOT WELL: no decision yet" in html
+    assert "HTCondor's daemons until 20" in html.replace("&#39;", "'")
+
+
+def test_members_see_on_the_page_what_the_rules_do_not_publish(
+    client: TestClient, log_in: LogIn, monkeypatch: pytest.MonkeyPatch, services: Services
+) -> None:
+    monkeypatch.setattr(figures.Rules, "published", lambda _: frozenset())
+    assert '<section id="rules"' not in client.get("/").text
+    log_in()
+    assert '<section id="rules"' in client.get("/").text
+
+
+def test_an_api_token_is_no_session_and_a_session_is_no_api_token(
+    client: TestClient, log_in: LogIn, alice: dict[str, str]
+) -> None:
+    assert client.get("/me", headers=alice).status_code == 401
+    log_in()
+    assert client.get("/v1/campaigns").status_code == 401
+    assert (
+        client.get(
+            "/v1/campaigns", headers=bearer(str(client.cookies.get(COOKIE, domain="hub.example.org")))
+        ).status_code
+        == 401
+    )
