@@ -205,7 +205,8 @@ def main() -> None:
         layout = bed.up(DECLARATION, testbed_layers(), Progress())
         try:
             hub = HubAtWork(layout, PERSON)
-            hub.install()
+            hub.bring()
+            hub.hurry()
             hub.record(CENTRE)
             figures: dict[str, Any] = {"emulated": emulated(hub, bed, Path(folder), asked.work)}
             figures.update(measure(hub, asked.slots, asked.queue))

@@ -42,8 +42,8 @@ def section(document: Document) -> Iterator[str]:
     if about:
         yield f"{about}\n\n"
     yield from quoted(document)
-    if drawn := plots.draw(document, KEPT):
-        yield f"\n![{module.TITLE}]({KEPT.name}/{drawn.name})\n"
+    if document["benchmark"] in plots.DRAWN:
+        yield f"\n![{module.TITLE}]({KEPT.name}/{document['benchmark']}.svg)\n"
 
 
 def quoted(document: Document) -> Iterator[str]:
@@ -81,12 +81,13 @@ def on_page(documents: Mapping[str, Document], names: Sequence[str]) -> Iterator
     yield "\n"
 
 
-def write(pages: Mapping[Path, Sequence[str]], documents: Mapping[str, Document]) -> None:
-    """Write all pages whose documents are there."""
-    put_figures(PAGE, "".join(text for document in documents.values() for text in section(document)))
-    for page, names in pages.items():
+def texts(documents: Mapping[str, Document]) -> dict[Path, str]:
+    """What stands between the marks of each page whose documents are there."""
+    found = {PAGE: "".join(text for document in documents.values() for text in section(document))}
+    for page, names in QUOTING.items():
         if all(name in documents for name in names):
-            put_figures(page, "".join(on_page(documents, names)))
+            found[page] = "".join(on_page(documents, names))
+    return found
 
 
 def main() -> None:
@@ -95,7 +96,11 @@ def main() -> None:
     for name in sys.argv[1:]:
         text = json.dumps(left(name), indent=1) + "\n"
         (KEPT / f"{name}.json").write_text(text, encoding="utf-8")
-    write(QUOTING, kept())
+    documents = kept()
+    for name in plots.DRAWN.keys() & documents.keys():
+        (KEPT / f"{name}.svg").write_bytes(plots.draw(documents[name]))
+    for page, text in texts(documents).items():
+        put_figures(page, text)
 
 
 if __name__ == "__main__":

@@ -16,3 +16,9 @@ def put_figures(page: Path, text: str) -> None:
     before, rest = page.read_text(encoding="utf-8").split(BEGIN)
     _, after = rest.split(END)
     page.write_text(f"{before}{BEGIN}{text}{END}{after}", encoding="utf-8")
+
+
+def figures_of(page: Path) -> str:
+    """What stands between the marks of a page."""
+    _, rest = page.read_text(encoding="utf-8").split(BEGIN)
+    return rest.split(END)[0]

@@ -1,24 +1,19 @@
-"""Draws some benchmarks from their figures, as SVG beside their JSON."""
+"""Draws some benchmarks from their figures, as SVG."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 Figures = Mapping[str, Any]
 
 
-def draw(document: Mapping[str, Any], folder: Path) -> Path | None:
-    """The plot of a benchmark; `None` where it has none."""
-    drawn = DRAWN.get(document["benchmark"])
-    if drawn is None:
-        return None
-    file = folder / f"{document['benchmark']}.svg"
-    file.write_bytes(drawn(document["figures"]).render(disable_xml_declaration=True))
-    return file
+def draw(document: Mapping[str, Any]) -> bytes:
+    """The plot of a benchmark that is in DRAWN."""
+    chart = DRAWN[document["benchmark"]](document["figures"])
+    return bytes(chart.render(disable_xml_declaration=True))
 
 
 def short_jobs(figures: Figures) -> Any:

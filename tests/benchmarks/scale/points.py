@@ -41,14 +41,17 @@ class HubAtWork:
     layout: Layout
     person: str
 
-    def install(self) -> None:
-        """Bring the script, have the negotiator tell of each cycle, and the gateway answer as often as it is asked."""
+    def bring(self) -> None:
+        """Bring the script to the hub."""
+        (self.layout.hub().files / INSIDE.lstrip("/")).write_text(SCRIPT.read_text())
+
+    def hurry(self) -> None:
+        """Have the negotiator tell of each cycle, and the gateway answer as often as it is asked."""
         host = self.layout.hub()
         with (host.files / hub.SETTINGS.lstrip("/")).open("a") as settings:
             settings.write(LIMITS)
         host.run(["pkill", "-f", PARTS["gateway"]])
         hub.start_gateway(host)
-        (host.files / INSIDE.lstrip("/")).write_text(SCRIPT.read_text())
         with (host.files / hub.CONDOR_ENVIRONMENT["CONDOR_CONFIG"].lstrip("/")).open("a") as config:
             config.write("NEGOTIATOR_UPDATE_INTERVAL = 1\n")
         host.run(["condor_reconfig"], user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT)
@@ -62,15 +65,19 @@ class HubAtWork:
         argv = ["/opt/fallow/bin/python", INSIDE, *words]
         return self.layout.hub().run(argv, user=hub.ACCOUNT, timeout_s=600).stdout
 
-    def negotiation(self, slots: int, jobs: int) -> dict[str, Any]:
+    def negotiation(self, slots: int, jobs: int, looks: int = LOOKS) -> dict[str, float]:
         """CPU seconds of a negotiation cycle over so many slots at least and so many waiting jobs, and of its first part:
         that in which the slots are read.
         """
-        cycles = json.loads(self.ask("negotiator", str(slots), str(jobs), str(LOOKS)))
+        cycles = json.loads(self.ask("negotiator", str(slots), str(jobs), str(looks)))
         return {
             "negotiation_cpu_s": median(sum(phases) for phases in cycles),
             "reading_cpu_s": median(sum(phases[:2]) for phases in cycles),
         }
+
+    def matcher_s(self) -> float:
+        """Seconds of a cycle of the matcher."""
+        return float(median(json.loads(self.ask("matcher", str(CYCLES)))))
 
     def shadow_mb(self) -> float:
         """Memory of one shadow, as many run: what they share is shared out among them."""
@@ -94,7 +101,7 @@ class HubAtWork:
             "slots": slots,
             "jobs": jobs,
             **self.negotiation(slots, jobs),
-            "matcher_s": median(json.loads(self.ask("matcher", str(CYCLES)))),
+            "matcher_s": self.matcher_s(),
             **self.requests(),
             **self.memory_mb(),
         }
