@@ -76,8 +76,14 @@ def operator(hub_host: Host) -> Callable[..., CompletedProcess[str]]:
     return run
 
 
-def inside(host: Host, environment: Mapping[str, str], function: Callable[..., T], *arguments: Any) -> T:
-    """Call a function in a process of its own with a host's network and mounts.
+def inside(
+    host: Host,
+    environment: Mapping[str, str],
+    function: Callable[..., T],
+    *arguments: Any,
+    namespaces: tuple[str, ...] = ("net", "uts", "mnt"),
+) -> T:
+    """Call a function in a process of its own with a host's network and mounts, or what else is named of it.
 
     Only for hosts that have the machine's own files: the function brings its modules along.
     """
@@ -86,7 +92,7 @@ def inside(host: Host, environment: Mapping[str, str], function: Callable[..., T
         child = os.fork()
         if child == 0:
             try:
-                _enter(pid)
+                _enter(pid, namespaces)
                 os.environ.update(environment)
                 answer: tuple[bool, Any] = (True, function(*arguments))
             except BaseException as error:  # noqa: BLE001 - handed over to the parent
@@ -102,10 +108,10 @@ def inside(host: Host, environment: Mapping[str, str], function: Callable[..., T
     return result  # type: ignore[no-any-return]
 
 
-def _enter(pid: int) -> None:
+def _enter(pid: int, namespaces: tuple[str, ...]) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     here = Path.cwd()
-    for name in ("net", "uts", "mnt"):
+    for name in namespaces:
         with Path(f"/proc/{pid}/ns/{name}").open() as namespace:
             if libc.setns(namespace.fileno(), 0) != 0:
                 raise OSError(ctypes.get_errno(), f"setns {name}")

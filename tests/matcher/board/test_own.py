@@ -17,7 +17,8 @@ from tests.matcher.conftest import GATEWAY, bearer
 
 from fallow.errors import RefusedError
 from fallow.reports import PilotReport
-from fallow_matcher.board import account, figures, own
+from fallow.rules import Rules
+from fallow_matcher.board import account, own
 from fallow_matcher.board.access import Acts
 from fallow_matcher.board.sessions import COOKIE
 from fallow_matcher.gateway.services import Services
@@ -143,7 +144,7 @@ def test_every_form_is_refused_without_its_token_or_from_another_page(
         route.path.replace("{name}", "mc").replace("{job}", "1.0")
         for router in (account.router, own.router)
         for route in router.routes
-        if isinstance(route, APIRoute) and "POST" in route.methods
+        if isinstance(route, APIRoute) and route.methods == {"POST"}
     ]
     assert len(paths) == 6
     for path in paths:
@@ -299,7 +300,7 @@ def test_an_operator_sees_which_part_is_not_well(client: TestClient, log_in: Log
 def test_members_see_on_the_page_what_the_rules_do_not_publish(
     client: TestClient, log_in: LogIn, monkeypatch: pytest.MonkeyPatch, services: Services
 ) -> None:
-    monkeypatch.setattr(figures.Rules, "published", lambda _: frozenset())
+    monkeypatch.setattr(Rules, "published", lambda _: frozenset())
     assert '<section id="rules"' not in client.get("/").text
     log_in()
     assert '<section id="rules"' in client.get("/").text

@@ -1,0 +1,292 @@
+"""The hub's page in a real browser: what each person sees and does there, and what nobody can make it do.
+
+Screenshots lie in `build/board/` afterwards.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from tests.integration.campaigns import work
+from tests.integration.conftest import inside
+
+from fallow.campaigns.messages import RowState
+from fallow.client import connect
+from fallow.queue.hub import open_queue
+from fallow.queue.spec import JobSpec
+from fallow_testbed import hub, issuer
+from fallow_testbed.spec import HUB_ADDRESS
+from fallow_testbed.testbed import Testbed
+from fallow_testbed.wait import wait_until
+
+ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
+PICTURES = Path(__file__).parents[2] / "build" / "board"
+URL = hub.GATEWAY_URL
+PATIENCE_MS = 120_000
+"""A machine that does much else at once is slow; what is right comes as soon as it can."""
+
+DOCUMENT = """
+name = "{name}"
+image = "{image}"
+notes = '''{attack}'''
+[table]
+file = "rows.jsonl"
+[job]
+command = ["sh", "-c", "echo '<script>alert(2)</script>'; exit $0", "{{code}}"]
+memory_mb = 256
+disk_mb = 256
+walltime_s = 300
+"""
+
+
+@dataclass
+class Visit:
+    """One window of one person."""
+
+    context: BrowserContext
+    page: Page
+    said: list[str] = field(default_factory=list)
+    """What must not happen: dialogs and errors of scripts, what the policy stopped, requests to elsewhere."""
+
+    def shown(self, name: str) -> None:
+        """Take a picture of the page, and hold it against the rules of accessibility."""
+        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
+        found = Axe().run(self.page)
+        serious = [
+            one["id"] for one in found.response["violations"] if one["impact"] in ("serious", "critical")
+        ]
+        assert serious == [], found.generate_report()
+
+    def log_in(self, person: str) -> None:
+        """From the page to the issuer and back."""
+        self.page.goto(f"{URL}/")
+        self.page.get_by_role("link", name="Log in").click()
+        self.page.fill("[name=user]", person)
+        self.page.fill("[name=password]", issuer.password(person))
+        self.page.get_by_role("button", name="Log in").click()
+        self.page.wait_for_url(f"{URL}/me")
+
+    def press(self, name: str) -> None:
+        """Press a button and wait for what comes."""
+        self.page.get_by_role("button", name=name, exact=True).click()
+        self.page.wait_for_load_state()
+
+    @property
+    def cookie(self) -> str:
+        """The session's cookie."""
+        return next((one["value"] for one in self.context.cookies() if one["name"] == "__Host-fallow"), "")
+
+
+@contextmanager
+def browsing() -> Iterator[Browser]:
+    """A headless Chromium; called with the desk's network."""
+    expect.set_options(timeout=PATIENCE_MS)
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", f"--host-resolver-rules=MAP hub {HUB_ADDRESS}"]
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=arguments, timeout=PATIENCE_MS
+        )
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visiting(browser: Browser, **how: Any) -> Iterator[Visit]:
+    """A window of its own, in which nothing may go wrong."""
+    context = browser.new_context(ignore_https_errors=True, **how)
+    context.set_default_timeout(PATIENCE_MS)
+    page = context.new_page()
+    visit = Visit(context, page)
+
+    def opened(dialog: Dialog) -> None:
+        visit.said.append(f"a dialog: {dialog.message}")
+        dialog.dismiss()
+
+    page.on("dialog", opened)
+    page.on("pageerror", lambda error: visit.said.append(str(error)))
+    page.on("console", lambda told: visit.said.append(told.text) if "Security" in told.text else None)
+    page.on("request", lambda sent: visit.said.append(sent.url) if "//hub:" not in sent.url else None)
+    yield visit
+    assert visit.said == []
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def browse(bed: Testbed) -> Callable[..., Any]:
+    """`browse(function, *arguments)`: call a function where a browser reaches the hub as the desk does."""
+    if shutil.which("chromium") is None:
+        pytest.fail("Chromium is missing. Install it: apt-get install chromium")
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    return lambda function, *arguments: inside(
+        bed.host("desk"), {}, function, *arguments, namespaces=("net",)
+    )
+
+
+def wrongly_named(image: str, folder: Path) -> str:
+    """Submit a job that no centre can run, under a hostile name; called at the desk."""
+    spec = JobSpec(
+        run="board", key=secrets.token_hex(4), name=ATTACK, image=image, directory=folder, argv=("true",), cores=64,
+        memory_mb=256, disk_mb=256, walltime_s=300,
+    )  # fmt: skip
+    return open_queue(connect()).submit([spec])[0]
+
+
+def left(job: str) -> None:
+    """Remove the job if a test did not; called at the desk."""
+    open_queue(connect()).remove(ids=[job])
+
+
+@dataclass(frozen=True)
+class Work:
+    """What alice has in the federation."""
+
+    campaign: str
+    job: str
+
+
+@pytest.fixture(scope="module")
+def alices(at: Callable[..., Any], image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Work]:
+    """A campaign with a good row and a hostile one that failed, and a job that waits."""
+    folder = tmp_path_factory.mktemp("board")
+    name = f"board-{secrets.token_hex(3)}"
+    (folder / "campaign.toml").write_text(DOCUMENT.format(name=name, image=image, attack=ATTACK))
+    (folder / "rows.jsonl").write_text('{"id": "good", "code": 0}\n{"id": "<b>bad</b>", "code": 3}\n')
+    at("alice", work.inject, folder / "campaign.toml")
+    job = at("alice", wrongly_named, image, folder)
+    ended = {RowState.DONE.value: 1, RowState.FAILED.value: 1}
+    wait_until(lambda: at("alice", work.states, name) == ended, "The end of both rows", 240)
+    yield Work(name, job)
+    at("alice", left, job)
+
+
+def anybody() -> None:
+    """The page without a login, as phones, dark screens and browsers without scripts have it."""
+    phone: Any = {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}}
+    with browsing() as browser:
+        with visiting(browser) as visit:
+            visit.page.goto(f"{URL}/")
+            expect(visit.page.get_by_role("heading", level=1)).to_have_text("testbed")
+            for centre in ("alder", "birch", "cedar"):
+                expect(visit.page.locator("#capacity").get_by_role("rowheader", name=centre)).to_be_visible()
+            visit.shown("federation")
+            # A section that is put wrong is put right by the stream, which begins with all of them.
+            visit.page.evaluate("document.getElementById('at').textContent = 'never'")
+            expect(visit.page.locator("#at")).not_to_have_text("never")
+            visit.page.keyboard.press("Tab")
+            expect(visit.page.get_by_role("link", name="Skip to the content")).to_be_focused()
+        with visiting(browser, java_script_enabled=False, **phone) as visit:
+            visit.page.goto(f"{URL}/")
+            expect(visit.page.locator("#rules")).to_contain_text("Version")
+            visit.page.screenshot(path=PICTURES / "federation-phone-dark-no-script.png", full_page=True)
+        with visiting(browser, **phone) as visit:
+            visit.page.goto(f"{URL}/")
+            visit.shown("federation-phone-dark")
+            wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            assert visit.page.evaluate(wide), "the page is wider than a phone"
+
+
+def user(mine: Work) -> None:
+    """Alice looks at her campaign and her job, steers the one and takes back the other."""
+    here = f"{URL}/me/campaigns/{mine.campaign}"
+    with browsing() as browser, visiting(browser) as visit:
+        visit.context.add_cookies([{"name": "__Host-fallow", "value": "planted", "url": URL, "secure": True}])
+        visit.log_in("alice")
+        assert visit.cookie not in ("", "planted")
+        page = visit.page
+        expect(page.get_by_role("cell", name=ATTACK, exact=True)).to_be_visible()
+        visit.shown("user")
+        page.get_by_role("link", name=mine.campaign).click()
+        expect(page.locator("main")).to_contain_text("1 of 2 rows are done, 1 failed")
+        visit.shown("campaign")
+        page.get_by_role("link", name="<b>bad</b>").first.click()
+        expect(page.locator("pre").first).to_have_text("<script>alert(2)</script>\n")
+        visit.shown("log")
+        page.goto(f"{URL}/me/jobs/{mine.job}")
+        expect(page.get_by_role("heading", level=1)).to_contain_text(ATTACK)
+        expect(page.locator("main")).to_contain_text("Needs 64 cores; birch offers 2 cores per node.")
+        visit.shown("job")
+        foreign(visit, f"{here}/retry")
+        page.goto(here)
+        visit.press("Retry all that failed")
+        expect(page.locator("main")).to_contain_text("0 failed")
+        visit.press("Pause")
+        expect(page.locator("main")).to_contain_text("Paused by alice.")
+        visit.press("Go on")
+        page.goto(f"{URL}/me/jobs/{mine.job}")
+        visit.press("Cancel")
+        page.goto(f"{URL}/me")
+        expect(page.get_by_role("link", name=mine.job, exact=True)).to_have_count(0)
+        kept = visit.cookie
+        visit.press("Log out")
+        visit.context.add_cookies([{"name": "__Host-fallow", "value": kept, "url": URL, "secure": True}])
+        assert page.goto(f"{URL}/me").status == 401  # type: ignore[union-attr]
+
+
+def foreign(visit: Visit, path: str) -> None:
+    """A form of another site, sent by a browser that is logged in here, does nothing."""
+    other = visit.context.new_page()
+    other.set_content(f'<form method="post" action="{path}"><button>Win</button></form>')
+    with other.expect_navigation() as sent:
+        other.get_by_role("button").click()
+    assert sent.value.status in (401, 403)
+    other.close()
+
+
+def admin() -> None:
+    """The admin of alder sees alder's pilots, and no way to start or stop one."""
+    with browsing() as browser, visiting(browser) as visit:
+        visit.log_in(issuer.admin_account("alder"))
+        visit.page.get_by_role("link", name="My centre").click()
+        expect(visit.page.get_by_role("rowheader").first).to_have_text(re.compile(r"^alder-\d+$"))
+        assert "birch-" not in visit.page.content()
+        assert visit.page.get_by_role("button").all_inner_texts() == ["Log out"]
+        visit.shown("centre")
+        assert visit.page.goto(f"{URL}/me/hub").status == 403  # type: ignore[union-attr]
+
+
+def operator() -> None:
+    """The operator sees that every part is well."""
+    with browsing() as browser, visiting(browser) as visit:
+        visit.log_in(issuer.OPERATOR)
+        visit.page.get_by_role("link", name="The hub").click()
+        expect(visit.page.locator("main")).to_contain_text("queue well")
+        expect(visit.page.locator("main")).not_to_contain_text("NOT WELL")
+        visit.shown("hub")
+
+
+def stranger(mine: Work) -> None:
+    """Bob of birch sees nothing of alice's."""
+    with browsing() as browser, visiting(browser) as visit:
+        visit.log_in("bob")
+        for path in (f"/me/campaigns/{mine.campaign}", f"/me/jobs/{mine.job}"):
+            assert visit.page.goto(f"{URL}{path}").status == 404  # type: ignore[union-attr]
+
+
+def test_anybody_reads_the_federations_page(browse: Callable[..., Any]) -> None:
+    browse(anybody)
+
+
+def test_others_see_nothing_of_a_users_work(browse: Callable[..., Any], alices: Work) -> None:
+    browse(stranger, alices)
+
+
+def test_a_user_looks_at_and_steers_the_own_work(browse: Callable[..., Any], alices: Work) -> None:
+    browse(user, alices)
+
+
+def test_an_admin_sees_the_own_pilots(browse: Callable[..., Any]) -> None:
+    browse(admin)
+
+
+def test_an_operator_sees_how_the_hub_is(browse: Callable[..., Any]) -> None:
+    browse(operator)
