@@ -42,6 +42,7 @@ def policy_toml(name: str, declared: Centre) -> str:
         },
         "limits": {"max_pilots": give.max_pilots, "ramp": 1.0},
         "when": {"only_idle_nodes": False},
+        "network": {} if declared.outbound else {"profile": "relay"},
         "assume": {"scratch_dir": "/scratch"},
         "backoff": {"fizzle_s": give.idle_exit_s + 30, "wait_s": 10},
     }

@@ -13,6 +13,7 @@ from fallow_pilots.launcher import Launcher
 from fallow_pilots.layout import Layout
 from fallow_pilots.policy import Policy, read_policy
 from fallow_pilots.prefetch import Prefetcher
+from fallow_pilots.relay.keeper import Keeper
 from fallow_pilots.store import Store
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class Centre:
         self.batch: BatchSystem = open_batch(self.policy.batch, self.layout.prefix)
         self.hub = hub_client(self.policy.identity)
         self.credentials = Credentials(self.hub, self.store, self.layout.token)
+        self.relay = Keeper(self.policy, self.layout.relay)
         centre, hub = self.policy.identity.centre, self.hub
         self.launcher = Launcher(
             self.policy,
@@ -47,6 +49,7 @@ class Centre:
             publish=lambda offer: hub.publish_offer(centre, offer),
             reported=hub.report,
             prefetch=Prefetcher(hub).kick,
+            relay=self.relay.keep,
         )
 
     def reload(self) -> None:

@@ -17,6 +17,7 @@ from fallow.messages import SCOPE_PILOT
 from fallow_pilots.centre import Centre
 from fallow_pilots.policy import Policy
 from fallow_pilots.prepare import node_command
+from fallow_pilots.proposal import Proposal, propose
 
 LEAST_STATE_MB = 100
 """Free space for the launcher's memory and the pilots' logs."""
@@ -30,6 +31,8 @@ class Finding:
     fit: bool
     finding: str
     remedy: str = ""
+    line: str = ""
+    """What to write into the policy's file."""
 
 
 def run_checks(policy_file: Path, node_wait_s: float | None) -> list[Finding]:
@@ -78,21 +81,29 @@ def _of_centre(centre: Centre) -> Iterator[Finding]:
 
 
 def _nodes(centre: Centre, wait_s: float) -> Iterator[Finding]:
-    from fallow_pilots.nodecheck import check_node
+    from fallow_pilots.nodecheck import check_node, relay_address
 
     federation = centre.hub.federation()
     for shape in centre.policy.pilot.shapes:
         size = f"{shape.cores} cores" + (f", {shape.gpus} GPUs" if shape.gpus else "")
         try:
-            node, seen = check_node(centre, federation, shape, wait_s)
+            looked = check_node(centre, federation, shape, wait_s)
         except FallowError as error:
             yield Finding(f"node for {size}", False, error.what, error.remedy)
             continue
-        for one in seen:
+        for one in looked.seen:
             remedy = (
                 "" if one.good else "Mend the node, or keep pilots off it (batch.features, batch.options)."
             )
-            yield Finding(f"node {node}: {one.check}", one.good, one.words, remedy)
+            yield Finding(f"node {looked.node}: {one.check}", one.good, one.words, remedy)
+        for proposal in propose(centre.policy, looked.attributes, relay_address(centre.policy)):
+            yield _proposed(proposal)
+
+
+def _proposed(proposal: Proposal) -> Finding:
+    line = f"{proposal.clause} = {proposal.value}" if proposal.value else ""
+    remedy = proposal.remedy or (f"Write {line} into the policy." if line and not proposal.stands else "")
+    return Finding(f"policy: {proposal.clause}", proposal.stands, proposal.reason, remedy, line)
 
 
 def _host(centre: Centre) -> str:

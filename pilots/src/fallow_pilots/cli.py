@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fallow_pilots.commands import admits, launch, look, stop
+from fallow_pilots.commands import admits, launch, look, network, stop
 
 
 @click.group()
@@ -16,6 +16,7 @@ for command in (
     look.check,
     look.offer,
     admits.admits,
+    network.explain_network,
     launch.run,
     launch.unit,
     look.status,

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Callable
 
 from fallow.errors import FallowError
+from fallow.messages import Federation
 from fallow.offers import Offer
 from fallow_pilots.batch.model import BatchError, BatchJob, BatchSystem
 from fallow_pilots.caps import Lot
@@ -61,6 +62,7 @@ class Launcher:
         reported: Asks the hub how a pilot ended that left no file.
         clock: The launcher's clock.
         prefetch: Is told in each cycle in which the centre gives something; must not wait.
+        relay: Sees to it that nodes have a way to the hub; why they have none, else None.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Launcher:
         reported: Reported,
         clock: Callable[[], datetime] = utc_now,
         prefetch: Callable[[Policy], None] = lambda _: None,
+        relay: Callable[[Federation], str | None] = lambda _: None,
     ) -> None:
         self.policy = policy
         self._batch = batch
@@ -82,6 +85,8 @@ class Launcher:
         self._publish = publish
         self._clock = clock
         self._prefetch = prefetch
+        self._relay = relay
+        self._relay_trouble: str | None = None
         self._layout = Layout(policy)
         self.stopper = Stopper(
             self.watch, batch, store, self._layout, eviction_s(policy.pilot.drain_grace_s), clock
@@ -101,7 +106,9 @@ class Launcher:
             view.spare,
             view.records,
             now,
-            halted=halt.sentence if halt and halt.ceiling is None else joining.obstacle(now),
+            halted=halt.sentence
+            if halt and halt.ceiling is None
+            else joining.obstacle(now) or self._relay_trouble,
             ceiling=(halt.ceiling, halt.sentence) if halt and halt.ceiling is not None else None,
             idle_since=self._store.idle_since(),
         )
@@ -115,6 +122,8 @@ class Launcher:
         if view.trouble:
             log.warning("batch system: %s Nothing is started or stopped on that.", view.trouble)
         joining = self._credentials.refresh(self._clock())
+        if joining.federation is not None:
+            self._relay_trouble = self._relay(joining.federation)
         decision = self.decide(view, joining)
         launched = self._launch(decision, joining)
         offer = self.offer(view, decision, interval_s)

@@ -52,6 +52,11 @@ class Layout:
         return self.root / "token"
 
     @property
+    def relay(self) -> Path:
+        """The terms of the relay."""
+        return self.root / "relay.json"
+
+    @property
     def pilots(self) -> Path:
         """One directory for each pilot."""
         return self.root / "pilots"

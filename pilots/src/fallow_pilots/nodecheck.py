@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
+import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from fallow.errors import NotAvailableError
-from fallow.files import private_directory, read_private
+from fallow.files import private_directory
 from fallow.messages import Federation
 from fallow_pilots.batch.model import BatchJob, JobStatus, Phase, Stop
 from fallow_pilots.caps import Lot
 from fallow_pilots.centre import Centre
+from fallow_pilots.nodefindings import Attributes, NodeCheck, read_node_check
 from fallow_pilots.outcome import Code, Outcome, printable
-from fallow_pilots.policy import Shape
+from fallow_pilots.policy import Policy, Shape
 from fallow_pilots.prepare import batch_job, pilot_spec
+from fallow_pilots.relay.terms import places
 from fallow_pilots.watch import read_outcome
 
 POLL_S = 0.5
@@ -35,11 +38,22 @@ class Seen:
     words: str
 
 
-def check_node(centre: Centre, federation: Federation, shape: Shape, wait_s: float) -> tuple[str, list[Seen]]:
-    """Have one node that could take a pilot of `shape` checked; the job asks for one core, and the shape's GPUs.
+@dataclass(frozen=True)
+class Looked:
+    """What was seen of one node; `attributes` is what a slot there would advertise."""
 
-    Returns:
-        The node's name, and what was found there.
+    node: str
+    seen: list[Seen]
+    attributes: Attributes
+
+
+def relay_address(policy: Policy) -> str:
+    """Where the centre's relay listens, or would, `host:port`."""
+    return f"{policy.network.relay_host or socket.gethostname()}:{policy.network.relay_port}"
+
+
+def check_node(centre: Centre, federation: Federation, shape: Shape, wait_s: float) -> Looked:
+    """Have one node that could take a pilot of `shape` checked; the job asks for one core, and the shape's GPUs.
 
     Raises:
         NotAvailableError: No node took the job in `wait_s` seconds, or it left no findings.
@@ -56,21 +70,46 @@ def check_node(centre: Centre, federation: Federation, shape: Shape, wait_s: flo
         job = batch_job(policy, layout, name, lot, None)
         findings = directory / "findings.json"
         told = pilot_spec(policy, layout, name, lot, federation)
-        told.model_copy(update={"findings_file": findings}).write(job.spec)
+        probes = tuple(f"{host}:{port}" for host, port, _ in places(policy.identity.hub, federation))
+        asked = {"findings_file": findings, "probes": probes, "probe_relay": relay_address(policy)}
+        told.model_copy(update=asked).write(job.spec)
         job.script.write_text(centre.batch.script(job), encoding="utf-8")
         job.script.chmod(0o700)
-        last = _run(centre, job, wait_s)
-        seen, outcome = _wait_for(centre, name)
-        if outcome is None or (not seen and outcome.code < Code.BANNED):
+        with _ear(centre, federation):
+            last = _run(centre, job, wait_s)
+        found, outcome = _wait_for(centre, name)
+        if outcome is None or (found is None and outcome.code < Code.BANNED):
             raise NotAvailableError(
                 f"The node check left no findings: {_tail(centre, name)}",
                 remedy="Do compute nodes see state_dir and assume.node_command?",
             )
-        if not seen:
-            seen = [Seen("programs", False, outcome.reason)]
-        return (last.node if last and last.node else "unknown"), seen
+        node = last.node if last and last.node else "unknown"
+        if found is None:
+            return Looked(node, [Seen("programs", False, outcome.reason)], {})
+        seen = [Seen(one.check, one.good, printable(one.words)) for one in found.findings]
+        return Looked(node, seen, found.attributes)
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+@contextmanager
+def _ear(centre: Centre, federation: Federation) -> Iterator[None]:
+    """Listen where the relay is to be, so that the node can try; a relay that is wanted already is started."""
+    policy = centre.policy
+    if policy.network.profile == "relay":
+        trouble = centre.relay.keep(federation)
+        if trouble:
+            raise NotAvailableError(trouble, remedy="Mend the policy's table network.")
+        yield
+        return
+    try:
+        host, _, port = relay_address(policy).rpartition(":")
+        ear = socket.create_server((host, int(port)))
+    except OSError:
+        yield  # the node will not reach it, which is what there is to say
+        return
+    with ear:
+        yield
 
 
 def _run(centre: Centre, job: BatchJob, wait_s: float) -> JobStatus | None:
@@ -95,15 +134,13 @@ def _run(centre: Centre, job: BatchJob, wait_s: float) -> JobStatus | None:
     )
 
 
-def _wait_for(centre: Centre, name: str) -> tuple[list[Seen], Outcome | None]:
+def _wait_for(centre: Centre, name: str) -> tuple[NodeCheck | None, Outcome | None]:
     """What the job left, which on a shared file system may come late."""
     path = centre.layout.outcome(name)
     deadline = time.monotonic() + SETTLE_S
     while (outcome := read_outcome(path)) is None and time.monotonic() < deadline:
         time.sleep(POLL_S)
-    text = read_private(path.with_name("findings.json"))
-    found: list[Sequence[object]] = json.loads(text) if text else []
-    return [Seen(str(check), bool(good), printable(str(words))) for check, good, words in found], outcome
+    return read_node_check(path.with_name("findings.json")), outcome
 
 
 def _tail(centre: Centre, name: str) -> str:

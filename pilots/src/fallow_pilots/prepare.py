@@ -66,6 +66,7 @@ def pilot_spec(policy: Policy, layout: Layout, pilot: str, lot: Lot, federation:
         image_copies=policy.assume.image_copies,
         image_signers=policy.assume.image_signers,
         proxy=policy.assume.proxy,
+        relay_file=layout.relay if policy.network.profile == "relay" else None,
         cvmfs=policy.assume.cvmfs,
         images=policy.conditions.digests,
         registries=policy.conditions.registries,

@@ -39,6 +39,10 @@ class PilotSpec(Settings):
     """Where the pilot writes its `Outcome`, one line of JSON, before it ends."""
     findings_file: Optional[Path] = None
     """Set where only the node check is wanted: it writes its findings there as JSON, and the pilot ends."""
+    probes: tuple[str, ...] = ()
+    """With `findings_file`: what the node dials by itself, `host:port`, to see whether it has a way out."""
+    probe_relay: Optional[str] = None
+    """With `findings_file`: where a relay would listen, `host:port`."""
     cores: int = Field(ge=1)
     """Cores of the allocation."""
     memory_mb: int = Field(ge=1)
@@ -67,6 +71,8 @@ class PilotSpec(Settings):
     """Public keys of those whom the site trusts to say which files an image holds."""
     proxy: Optional[str] = None
     """HTTP proxy that the node needs to reach the gateway, `http://host:port`."""
+    relay_file: Optional[Path] = None
+    """Terms of the relay that leads to the hub; none: the node reaches the hub itself."""
     cvmfs: tuple[str, ...] = ()
     """CVMFS repositories that the policy promises; the node check looks for them."""
     images: tuple[str, ...] = ()

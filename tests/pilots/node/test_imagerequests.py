@@ -6,11 +6,12 @@ import pytest
 
 from fallow_pilots.node.imagerequests import MOST_AT_ONCE, ImageRequests
 from fallow_pilots.node.layout import Layout
+from fallow_pilots.node.way import Way
 
 
 @pytest.fixture
 def requests(place: Layout, tmp_path: Path) -> ImageRequests:
-    return ImageRequests(place, tmp_path / "no-spec")
+    return ImageRequests(place, tmp_path / "no-spec", Way())
 
 
 def settle(requests: ImageRequests, place: Layout) -> None:

@@ -47,6 +47,9 @@ def check(policy_file: Path | None, node: bool, wait_s: float, as_json: bool) ->
     findings = run_checks(policy_path(policy_file), wait_s if node else None)
     rows = [asdict(finding) for finding in findings]
     show(rows, ["check", "fit", "finding", "remedy"], as_json=as_json)
+    proposed = list(dict.fromkeys(finding.line for finding in findings if finding.line))
+    if proposed and not as_json:
+        click.echo("\n".join(["For the policy's file, in front of its first table:", *proposed]))
     if not all(finding.fit for finding in findings):
         raise SystemExit(1)
 

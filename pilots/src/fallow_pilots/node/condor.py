@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fallow.admission import ADMISSION
 from fallow_pilots.node import fences
+from fallow_pilots.node.enclave import own_address
 from fallow_pilots.node.finding import Value
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.spec import PilotSpec
@@ -21,6 +22,9 @@ OVERTIME_S = 60
 
 HOME_FIRST = "TARGET.FallowUserCentre =?= MY.FallowCentre || TARGET.SubmitterAutoregroup =!= False"
 """Refuses strangers while the negotiator serves each centre's work on its own slots: it alone knows SubmitterAutoregroup."""
+
+LONGEST = 60
+"""A longer name of the pilot's directory leaves no room for those of sockets in it, unix(7)."""
 
 HOME_CLAIM_S = 30
 """How long a user of the centre itself may run one job after another on a slot before it is matched anew."""
@@ -100,6 +104,7 @@ def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, un
     return {
         **_places(spec, layout, programs, node),
         **fences.security(spec, layout),
+        **_network(spec, layout),
         **_resources(node),
         **_policy(spec),
         **fences.isolation(layout),
@@ -156,6 +161,8 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
         "CONDOR_HOST": spec.collector.rsplit(":", 1)[0],
         "COLLECTOR_HOST": spec.collector,
         "CCB_ADDRESS": "$(COLLECTOR_HOST)",
+        # A job whose connection broke goes on if the hub finds the pilot again before the job's lease is over.
+        "CCB_RECONNECT_TIME": "$RANDOM_INTEGER(3, 10)",
         "USE_SHARED_PORT": "False",
         "FULL_HOSTNAME": node.hostname,
         "MASTER_NAME": spec.pilot,
@@ -174,6 +181,26 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
         "BENCHMARKS_JOBLIST": "",
         "PREEN": "",
         "MASTER_CHECK_NEW_EXEC_INTERVAL": "0",
+    }
+
+
+def _network(spec: PilotSpec, layout: Layout) -> dict[str, str]:
+    """In an enclave there is one address, and no IPv6.
+
+    A starter holds no token and cannot ask the hub to be called back; nothing can dial it there. So the daemons share the
+    port of one that does: a job whose connection broke is found again.
+    """
+    if spec.relay_file is None:
+        return {}
+    found = {"NETWORK_INTERFACE": own_address(spec.pilot), "ENABLE_IPV6": "False"}
+    if len(str(layout.root)) > LONGEST:
+        return found
+    return {
+        **found,
+        "USE_SHARED_PORT": "True",
+        "SHARED_PORT_PORT": "0",
+        "DAEMON_LIST": "MASTER, SHARED_PORT, STARTD",
+        "DAEMON_SOCKET_DIR": "$(RUN)",
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from fallow_pilots.node.imageuse import USE
 from fallow_pilots.node.layout import Layout
+from fallow_pilots.node.way import Way
 
 log = logging.getLogger(__name__)
 
@@ -33,12 +34,16 @@ class ImageRequests:
     Args:
         layout: The pilot's directory.
         spec_path: The pilot's specification.
+        way: How the processes reach the hub.
         environment: The environment of the processes that fetch.
     """
 
-    def __init__(self, layout: Layout, spec_path: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, layout: Layout, spec_path: Path, way: Way, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._layout = layout
         self._spec_path = spec_path
+        self._way = way
         self._environment = environment
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
@@ -78,4 +83,5 @@ class ImageRequests:
             ],
             stdin=subprocess.DEVNULL,
             env=self._environment,
+            preexec_fn=self._way.enter,  # noqa: PLW1509 - this process has one thread
         )

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Callable
 
 from fallow.errors import FallowError
-from fallow_pilots.node import checks, isolation, launcher, network
+from fallow_pilots.node import checks, isolation, launcher, network, surroundings
 from fallow_pilots.node.allocation import Allocation, allocation, read_limits
 from fallow_pilots.node.bounded import Check, gather
 from fallow_pilots.node.condor import Node, Programs
 from fallow_pilots.node.features import Features
 from fallow_pilots.node.finding import Finding, Value, fatal
 from fallow_pilots.node.layout import Layout
+from fallow_pilots.node.way import Way
 from fallow_pilots.nodefindings import NodeCheck, NodeFinding
 from fallow_pilots.spec import PilotSpec
 
@@ -52,7 +53,7 @@ class Examined:
         return " ".join(one.words for one in self.found.findings if one.fatal and not one.good)
 
 
-def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str]) -> Examined:
+def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str], way: Way) -> Examined:
     """Look at the node, and write our programs into the pilot's directory."""
     features = Features(environment)
     offered = allocation(spec, read_limits(environment, features))
@@ -65,10 +66,12 @@ def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str]) -> E
             apptainer, version = isolation.apptainer()
             image = isolation.make_check_image(apptainer, programs.libexec, place.root)
             launcher.write(place, _values(spec, programs, apptainer, version, image))
-            looks = [_isolation(place, apptainer, image), *_others(spec, offered, programs)]
+            looks = [_isolation(place, apptainer, image), *_others(spec, offered, programs, way)]
             findings = [*gather(looks), *findings]
     except FallowError as error:
         findings.append(Finding("programs", False, str(error), fatal=True))
+    if spec.findings_file is not None:
+        findings += gather(surroundings.looks(spec, place))
     findings.append(checks.check_allocation(spec, offered))
     if features.refused:
         findings.append(Finding("features", False, features.refused))
@@ -131,14 +134,21 @@ def _isolation(place: Layout, apptainer: Path, image: Path) -> Check:
     return _check("isolation", look, limit_s=ISOLATION_S, fatal=True)
 
 
-def _others(spec: PilotSpec, offered: Allocation, programs: Programs) -> list[Check]:
+def _others(spec: PilotSpec, offered: Allocation, programs: Programs, way: Way) -> list[Check]:
+    def over(look: Callable[[PilotSpec], Finding]) -> Callable[[], Finding]:
+        def inside() -> Finding:
+            way.enter()
+            return look(spec)
+
+        return inside
+
     cpuinfo = Path("/proc/cpuinfo")
     looks = [
         _check("processor", lambda: checks.check_processor(cpuinfo.read_text(errors="replace"))),
-        _check("names", lambda: network.check_names(spec)),
-        _check("proxy", lambda: network.check_proxy(spec)),
-        _check("collector", lambda: network.check_collector(spec)),
-        _check("hub", lambda: network.check_hub(spec), capabilities={"FallowHubReachable": False}),
+        _check("names", over(network.check_names)),
+        _check("proxy", over(network.check_proxy)),
+        _check("collector", over(network.check_collector)),
+        _check("hub", over(network.check_hub), capabilities={"FallowHubReachable": False}),
         _check("gpus", lambda: checks.check_gpus(offered.gpus, programs.libexec), limit_s=GPUS_S),
     ]
     for repository in checks.repositories(spec.cvmfs):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import time
@@ -28,6 +27,7 @@ from fallow_pilots.node.signals import Signals
 from fallow_pilots.node.stagerequests import StageRequests
 from fallow_pilots.node.supervisor import TICK_S, Supervisor
 from fallow_pilots.node.token import TokenCopy
+from fallow_pilots.node.way import open_way
 from fallow_pilots.nodefindings import NodeCheck, node_file, write_node_check
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
@@ -72,6 +72,7 @@ def run(spec_path: Path, signals: Signals) -> int:
     place = None
     try:
         place = layout.create(spec.scratch_dir, spec.pilot)
+        reporter.way = open_way(spec, place)
         code, reason = _live(spec, spec_path.resolve(), place, signals, life, reporter)
     except FallowError as error:
         code, reason = Code.SITE_BROKEN, str(error)
@@ -107,8 +108,10 @@ def run(spec_path: Path, signals: Signals) -> int:
         # What the centre itself keeps, to hold the hub's ledger against: `fallow ledger verify`.
         kept = spec.outcome_file.with_name(f"{spec.pilot}{REPORT_SUFFIX}")
         write_private(kept, last.model_dump_json() + "\n")
+        reporter.way.keep()
         reporter.send(last)
         reporter.wait(REPORT_S if signals.asked is Asked.NOTHING else REPORT_ASKED_S)
+    reporter.way.close()
     return 0 if code < Code.BANNED else 1
 
 
@@ -122,7 +125,11 @@ def check(spec_path: Path) -> NodeCheck:
     processes.adopt_orphans()
     place = layout.create(spec.scratch_dir, spec.pilot)
     try:
-        return examine(spec, place, os.environ).found
+        way = open_way(spec, place)
+        try:
+            return examine(spec, place, os.environ, way).found
+        finally:
+            way.close()
     finally:
         processes.end_all(CLEANUP_S)
         layout.remove(place)
@@ -131,11 +138,11 @@ def check(spec_path: Path) -> NodeCheck:
 def _live(
     spec: PilotSpec, spec_path: Path, place: layout.Layout, signals: Signals, life: Life, reporter: Reporter
 ) -> tuple[Code, str]:
-    examined = examine(spec, place, os.environ)
+    way = reporter.way
+    examined = examine(spec, place, os.environ, way)
     write_node_check(node_file(spec.outcome_file), examined.found)
     if spec.findings_file is not None:
-        shown = [[one.check, one.good, one.words] for one in examined.found.findings]
-        write_private(spec.findings_file, json.dumps(shown) + "\n")
+        write_node_check(spec.findings_file, examined.found)
     if examined.programs is None or examined.node is None:
         return Code.SITE_BROKEN, f"This node is not fit for payloads. {examined.trouble}"
     if spec.findings_file is not None:
@@ -150,7 +157,7 @@ def _live(
     values = condor.settings(spec, place, examined.programs, examined.node, until)
     place.config.write_text(condor.render(values), encoding="utf-8")
     environment = {**os.environ, **proxy_environment(spec)}
-    pool = Pool(place, examined.programs)
+    pool = Pool(place, examined.programs, way)
     pool.start()
     life.offered = time.time(), examined.node.cores
     use = ImageUse(place, spec.image_store_dir, spec.pilot)
@@ -159,8 +166,9 @@ def _live(
         spec=spec,
         pool=pool,
         token=token,
-        images=ImageRequests(place, spec_path, environment),
-        files=StageRequests(place, spec_path, environment),
+        images=ImageRequests(place, spec_path, way, environment),
+        files=StageRequests(place, spec_path, way, environment),
+        way=way,
         signals=signals,
         deadline=deadline,
         history=History(place.logs / "history"),

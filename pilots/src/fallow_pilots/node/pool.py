@@ -13,6 +13,7 @@ from fallow_pilots.node.finding import devices
 from fallow_pilots.node.launcher import SYSTEM_PATH
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.node.processes import children, die_with_parent, process_age_s
+from fallow_pilots.node.way import Way
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +31,13 @@ class Pool:
     Args:
         layout: The pilot's directory, configured.
         programs: Where HTCondor lies.
+        way: How it reaches the hub.
     """
 
-    def __init__(self, layout: Layout, programs: condor.Programs) -> None:
+    def __init__(self, layout: Layout, programs: condor.Programs, way: Way) -> None:
         self._layout = layout
         self._programs = programs
+        self._way = way
         self._master: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -48,9 +51,13 @@ class Pool:
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
-                preexec_fn=die_with_parent,  # noqa: PLW1509 - this process has one thread
+                preexec_fn=self._become,  # noqa: PLW1509 - this process has one thread
             )
         log.info("condor_master started as process %d", self._master.pid)
+
+    def _become(self) -> None:
+        self._way.enter()  # first: it takes the wish for a signal at the parent's death away
+        die_with_parent()
 
     def ended(self) -> int | None:
         """The exit status of `condor_master`, or None while it runs."""
@@ -120,6 +127,7 @@ class Pool:
                 timeout=QUERY_S,
                 env=self._environment(),
                 stdin=subprocess.DEVNULL,
+                preexec_fn=self._way.enter,
             )
         except (subprocess.TimeoutExpired, OSError) as error:
             log.warning("the collector could not be asked: %s", error)

@@ -15,6 +15,7 @@ from fallow.reports import JobRun, PilotReport
 from fallow_pilots.node.history import Ran, Run
 from fallow_pilots.node.hub import hub_of
 from fallow_pilots.node.signals import restore_signals
+from fallow_pilots.node.way import Way
 from fallow_pilots.outcome import Outcome
 from fallow_pilots.spec import PilotSpec
 
@@ -99,6 +100,7 @@ class Reporter:
 
     def __init__(self, spec: PilotSpec) -> None:
         self._spec = spec
+        self.way = Way()
         self._process: int | None = None
 
     def send(self, what: PilotReport) -> None:
@@ -108,6 +110,7 @@ class Reporter:
         if self._process == 0:
             try:
                 restore_signals()
+                self.way.enter()
                 os.environ.update(proxy_environment(self._spec))
                 _deliver(self._spec, what)
             finally:

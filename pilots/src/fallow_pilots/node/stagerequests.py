@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fallow_pilots.node.layout import Layout
+from fallow_pilots.node.way import Way
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,16 @@ class StageRequests:
     Args:
         layout: The pilot's directory.
         spec_path: The pilot's specification.
+        way: How the processes reach the hub.
         environment: The environment of the stager.
     """
 
-    def __init__(self, layout: Layout, spec_path: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, layout: Layout, spec_path: Path, way: Way, environment: Mapping[str, str] | None = None
+    ) -> None:
         self._layout = layout
         self._spec_path = spec_path
+        self._way = way
         self._environment = environment
         self._stager: subprocess.Popen[bytes] | None = None
 
@@ -47,4 +52,5 @@ class StageRequests:
                 [sys.executable, "-m", "fallow_pilots.node.stager", self._spec_path, self._layout.root],
                 stdin=subprocess.DEVNULL,
                 env=self._environment,
+                preexec_fn=self._way.enter,  # noqa: PLW1509 - this process has one thread
             )

@@ -17,6 +17,7 @@ from fallow_pilots.node.pool import SETUP_S, Pool
 from fallow_pilots.node.signals import Signals
 from fallow_pilots.node.stagerequests import StageRequests
 from fallow_pilots.node.token import TokenCopy
+from fallow_pilots.node.way import Way
 from fallow_pilots.order import Order, Wish, read_order
 from fallow_pilots.spec import PilotSpec
 
@@ -59,6 +60,7 @@ class Supervisor:
         token: Its token.
         images: The images that its payloads wait for.
         files: The files that they wait for, or leave.
+        way: How the hub is reached.
         signals: What the batch system asks.
         deadline: Who says when the pilot must have left.
         history: What ran here.
@@ -72,6 +74,7 @@ class Supervisor:
     token: TokenCopy
     images: ImageRequests
     files: StageRequests
+    way: Way
     signals: Signals
     deadline: Deadline
     history: History
@@ -91,6 +94,7 @@ class Supervisor:
         self._in_time("tell", TELL_EVERY_S)
         while self.pool.ended() is None:
             self.signals.wait(TICK_S)
+            self.way.keep()
             self.images.look()
             self.files.look()
             self._read_order()

@@ -17,14 +17,15 @@ from fallow_pilots.policy.assume import Assume
 from fallow_pilots.policy.batch import Batch
 from fallow_pilots.policy.identity import Identity
 from fallow_pilots.policy.limits import BackOff, Limits
+from fallow_pilots.policy.network import Network
 from fallow_pilots.policy.shapes import PilotShape, Shape
 from fallow_pilots.policy.terms import Conditions
 from fallow_pilots.policy.when import When
 from fallow_pilots.policy.words import AbsolutePath
 
 __all__ = [
-    "Assume", "BackOff", "Batch", "Conditions", "Identity", "Limits", "PilotShape", "Policy", "Shape", "When",
-    "policy_path", "read_policy",
+    "Assume", "BackOff", "Batch", "Conditions", "Identity", "Limits", "Network", "PilotShape", "Policy", "Shape",
+    "When", "policy_path", "read_policy",
 ]  # fmt: skip
 
 DEFAULT_PATH = Path("/etc/fallow/policy.toml")
@@ -50,6 +51,8 @@ class Policy(Settings):
     """For whom."""
     assume: Assume = Assume()
     """What nodes offer."""
+    network: Network = Network()
+    """How nodes reach the hub."""
     backoff: BackOff = BackOff()
     """When to slow down."""
 

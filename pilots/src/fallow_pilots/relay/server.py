@@ -1,0 +1,126 @@
+"""The relay: takes connections of the centre's nodes, and makes those that its terms allow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from fallow.errors import FallowError
+from fallow_pilots.relay import connect
+from fallow_pilots.relay.pump import dial, listen, pump
+from fallow_pilots.relay.terms import Terms, read_terms
+
+log = logging.getLogger(__name__)
+
+MOST = 4096
+"""Connections at a time."""
+HEAD_S = 10.0
+REACH_S = 20.0
+LOOK_S = 2.0
+LEASE_S = 900.0
+"""How long a relay without connections outlives the last cycle of its launcher."""
+
+
+class Relay:
+    """Serves by the terms in a file, which it reads again when they change.
+
+    It sees ciphertext only: TLS and HTCondor's encryption are between node and hub.
+
+    Args:
+        path: The terms.
+        lease_s: How long it stays without connections and without a launcher.
+    """
+
+    def __init__(self, path: Path, lease_s: float = LEASE_S) -> None:
+        self._path = path
+        self._lease_s = lease_s
+        self._terms: Terms | None = None
+        self._read_at: float | None = None
+        self._fresh = time.monotonic()
+        self._open = 0
+
+    async def serve(self) -> None:
+        """Serve until the terms name another place to listen, or nobody needs the relay any more.
+
+        Raises:
+            OSError: The place to listen is taken, or is none of this host's.
+        """
+        self._look()
+        terms = self._terms
+        if terms is None:
+            return
+        server = await listen(self._take, host=terms.host, port=terms.port)
+        log.info("the relay listens at %s:%d", terms.host, terms.port)
+        async with server:
+            while self._stays(terms):
+                await asyncio.sleep(LOOK_S)
+                self._look()
+        log.info("the relay ends")
+
+    def _stays(self, began: Terms) -> bool:
+        now = self._terms
+        if now is None or (now.host, now.port) != (began.host, began.port):
+            return False
+        return self._open > 0 or time.monotonic() - self._fresh < self._lease_s
+
+    def _look(self) -> None:
+        """Read the terms if they have changed; trouble with the file leaves the last ones in force."""
+        try:
+            changed_at = self._path.stat().st_mtime
+            if changed_at != self._read_at:
+                self._terms, self._read_at = read_terms(self._path), changed_at
+                self._fresh = time.monotonic()
+        except FileNotFoundError:
+            self._terms = None
+        except (OSError, FallowError) as error:
+            log.warning("terms: %s", error)
+
+    async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open += 1
+        try:
+            await self._relay(reader, writer)
+        except (
+            OSError,
+            asyncio.IncompleteReadError,
+            asyncio.LimitOverrunError,
+            asyncio.TimeoutError,
+        ) as error:
+            log.info("a connection ended before it was made: %s", type(error).__name__)
+        finally:
+            self._open -= 1
+            writer.transport.abort()
+
+    async def _relay(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        terms = self._terms
+        head = await asyncio.wait_for(reader.readuntil(connect.END), HEAD_S)
+        if terms is None or self._open > MOST:
+            await _say(writer, connect.FULL)
+            return
+        known = {target.authority: target for target in terms.targets}
+        wanted, answer = connect.judge(head, terms.key, known, time.time())
+        if answer is not connect.CONNECTED:
+            log.warning("refused (%s): %.100r", answer.words, wanted)
+            await _say(writer, answer)
+            return
+        target = known[wanted]
+        try:
+            onward = await dial(target.host, target.port, REACH_S)
+        except (OSError, asyncio.TimeoutError) as error:
+            log.warning("%s cannot be reached: %s", wanted, error or "it does not answer")
+            await _say(writer, connect.UNREACHED)
+            return
+        await _say(writer, answer)
+        await pump((reader, writer), onward)
+
+
+async def _say(writer: asyncio.StreamWriter, answer: connect.Answer) -> None:
+    writer.write(answer.encoded())
+    with suppress(OSError):
+        await writer.drain()
+    if answer is not connect.CONNECTED:
+        with suppress(OSError):
+            writer.close()
+            await writer.wait_closed()
