@@ -73,6 +73,8 @@ def matcher(once: bool, settings_path: Path, out: Path) -> None:
 
     from fallow_matcher.matching import daemon
     from fallow_matcher.matching.cycle import on_hub
+    from fallow_matcher.matching.metrics import MeasuredMatcher
+    from fallow_matcher.matching.metrics import serve as metrics_on
 
     settings = hub_settings.read(settings_path)
     acting = on_hub(settings, out.absolute() / "condor_config")
@@ -84,7 +86,10 @@ def matcher(once: bool, settings_path: Path, out: Path) -> None:
     stop = threading.Event()
     with daemon.alone(settings.state_dir, wait=True):
         daemon.until_signal(stop)
-        daemon.run(acting, settings.matching_interval_s, stop)
+        port = settings.ports.matcher_metrics
+        daemon.run(
+            MeasuredMatcher(acting, metrics_on(port)) if port else acting, settings.matching_interval_s, stop
+        )
 
 
 @hub.command()

@@ -100,6 +100,8 @@ class PortSettings(Settings):
     """HTCondor's collector with CCB."""
     queue: Port = 9619
     """HTCondor's shared port: schedd and shadows."""
+    matcher_metrics: Port | None = None
+    """The matcher's metrics for Prometheus (HTTP, on loopback alone); left out, it has none."""
 
     @model_validator(mode="after")
     def _are_distinct(self) -> Self:
@@ -187,6 +189,8 @@ class HubSettings(Settings):
     """The centres of the federation."""
     projects: list[ProjectSettings] = Field(default_factory=list)
     """The projects that jobs may name; centres take or refuse them by their own policies."""
+    metrics_from: list[str] = Field(default_factory=list)
+    """Addresses that may read the gateway's `/metrics`, beside loopback and `listen`."""
     operators: list[Person] = Field(default_factory=list)
     """Who sees on the hub's page how its parts are."""
     storage: StorageSettings
@@ -268,6 +272,11 @@ class HubSettings(Settings):
         """The origin of the hub's page, as a browser names it."""
         port = "" if self.ports.gateway == 443 else f":{self.ports.gateway}"
         return f"https://{self.host}{port}"
+
+    @property
+    def metrics_readers(self) -> set[str]:
+        """The addresses that may read the gateway's metrics."""
+        return {"127.0.0.1", "::1", self.listen, *self.metrics_from}
 
     @property
     def schedd_name(self) -> str:

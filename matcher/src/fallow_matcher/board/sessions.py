@@ -43,6 +43,12 @@ class Sessions:
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
 
+    def __len__(self) -> int:
+        """How many have not ended."""
+        now = self._clock()
+        with self._lock:
+            return sum(session.expires > now for session in self._sessions.values())
+
     def find(self, request: Request) -> Session | None:
         """The session of a request; None for an unknown, ended or missing one."""
         key = _key(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ from fallow_matcher.gateway import (
     explain,
     images,
     ledger,
+    metrics,
     reports,
     routes,
     rules,
@@ -64,6 +66,7 @@ def create_app(services: Services) -> FastAPI:
     staging.install(app)
     for router in (public.router, account.router, own.router):
         app.router.routes.extend(router.routes)  # one by one, so that the guard below sees each
+    counted = metrics.install(app, services)
     errors.install(app)
     if missing := routes_without_policy(app):
         raise FallowError(
@@ -74,6 +77,7 @@ def create_app(services: Services) -> FastAPI:
     async def _identify_and_count(
         request: Request, call_next: Callable[[Request], Awaitable[Response]]
     ) -> Response:
+        begun = time.monotonic()
         identifier = secrets.token_hex(8)
         audit.request_id.set(identifier)
         response: Response
@@ -83,6 +87,7 @@ def create_app(services: Services) -> FastAPI:
         except GatewayError as error:
             response = errors.answer(error.status, error.code, error.what, error.retry_after_s)
         response.headers["X-Request-Id"] = identifier
+        counted.count(request, response.status_code, time.monotonic() - begun)
         logger.info("%s %s %s -> %s", identifier, request.method, request.url.path, response.status_code)
         return response
 
