@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BY_NAME = {"enforcement", "production", "simulation"}
+BY_NAME = {"enforcement", "production", "simulation", "tuning"}
 
 
 def main() -> int:

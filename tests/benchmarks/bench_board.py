@@ -30,17 +30,15 @@ from sqlalchemy import Engine, insert
 from tests.benchmarks.outcome import as_rows as table
 from tests.benchmarks.outcome import conditions, tell
 from tests.matcher.board.conftest import run
-from tests.matcher.conftest import raw_settings
+from tests.matcher.conftest import ISSUER, on_disk
 
 from fallow.offers import Offer, Shape
 from fallow_matcher.capacity.series import DAY_S
 from fallow_matcher.capacity.tables import MEASURES, POINT
 from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import Services, build
-from fallow_matcher.htcondor.configure import configure
 from fallow_matcher.ledger.tables import EPOCH, RUN, STANDING
 from fallow_matcher.matching.decision import Decision, Place, store
-from fallow_matcher.settings import HubSettings
 
 TITLE = "The hub's page"
 WORK_TYPES = ("analysis", "production", "test", "urgent")
@@ -158,16 +156,10 @@ def main() -> None:
     now = time.time()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        raw = raw_settings(folder)
-        raw["centres"] = [
-            {"name": centre, "launcher_issuer": raw["plain_names_issuer"], "launcher_sub": centre}
-            for centre in centres
+        launchers = [
+            {"name": centre, "launcher_issuer": ISSUER, "launcher_sub": centre} for centre in centres
         ]
-        raw["issuers"] = raw["issuers"][:1]
-        settings = HubSettings.model_validate(raw)
-        configure(settings, folder / "condor")
-        settings.storage.keys_file.write_text('access_key = "a"\nsecret_key = "b"\n')
-        settings.storage.keys_file.chmod(0o600)
+        settings = on_disk(folder, centres=launchers, issuers=[{"url": ISSUER, "centre_root": "/fallow"}])
         services = build(settings)
         filled(services.database, centres, options.jobs, now)
         shown(services, centres, options.jobs, now)

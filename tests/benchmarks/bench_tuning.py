@@ -32,6 +32,7 @@ from fallow_testbed.images import ensure_sif, testbed_layers
 from fallow_testbed.layout import Layout
 from fallow_testbed.progress import Progress
 from fallow_testbed.testbed import Testbed
+from fallow_testbed.wait import wait_until
 
 DECLARATION = Path(__file__).with_name("tuning.toml")
 TITLE = "HTCondor's settings: Fallow's choice and the default"
@@ -93,9 +94,9 @@ KNOBS = {
 WHAT = {
     "one": "one job, 3 s after the last",
     "with_input": "one job with a file",
-    "strangers": "24 strangers' jobs",
+    "strangers": "16 strangers' jobs",
     "home": "48 jobs",
-    "returned": "a job lost its slot; it runs again",
+    "returned": "a job loses its slot and runs again",
 }
 
 
@@ -108,42 +109,51 @@ class Bench:
     with_file: Fallow
     bob: Fallow
 
-    def one(self) -> float:
+    def one(self, runs: int) -> list[float]:
         """A job on a pool that has been idle for a while."""
-        time.sleep(PAUSE_S)
-        return self.alice.batch(1)
+        taken = []
+        for _ in range(runs):
+            time.sleep(PAUSE_S)
+            taken.append(self.alice.batch(1))
+        return taken
 
-    def with_input(self) -> float:
+    def with_input(self, runs: int) -> list[float]:
         """A job with a file."""
-        return self.with_file.batch(1)
+        return [self.with_file.batch(1) for _ in range(runs)]
 
-    def strangers(self) -> float:
-        """Three jobs for each slot."""
-        return self.bob.batch(3 * SLOTS)
+    def strangers(self, runs: int) -> list[float]:
+        """Two jobs for each slot."""
+        return [self.bob.batch(2 * SLOTS) for _ in range(runs)]
 
-    def home(self) -> float:
+    def home(self, runs: int) -> list[float]:
         """Six jobs for each slot."""
-        return self.alice.batch(6 * SLOTS)
+        return [self.alice.batch(6 * SLOTS) for _ in range(runs)]
 
-    def returned(self) -> float:
-        """From the loss of a job's slot to its second start, which ends at once."""
+    def returned(self, runs: int) -> list[float]:
+        """From the loss of a job's slot to its second start, which ends at once; as many jobs lose theirs together."""
         run = f"returned-{time.monotonic_ns()}"
 
         def at(function: Callable[..., Any], *arguments: Any) -> Any:
             environment = people.environment(self.layout, self.alice.person)
             return inside(self.layout.desk(), environment, function, *arguments)
 
-        job = {"key": "0", "name": "job", "image": self.alice.digest, "argv": LONG}
-        [number] = at(submitted, run, [job])
-        while not at(status_of, run)["0"].starts:
-            time.sleep(LOOK_S)
+        job = {"name": "job", "image": self.alice.digest, "argv": LONG}
+        ids = at(submitted, run, [{**job, "key": str(number)} for number in range(runs)])
+        wait_until(lambda: all(each.started for each in at(status_of, run).values()), "running jobs", 180)
+        vacate = ("condor_vacate_job", "-name", hub.QUEUE, "-fast", *ids)
         begun = time.monotonic()
-        operator(self.layout.hub(), "condor_vacate_job", "-name", hub.QUEUE, "-fast", number)
-        while at(status_of, run)["0"].starts < 2 and time.monotonic() - begun < LIMIT_S:
+        operator(self.layout.hub(), *vacate)
+        again: dict[str, float] = {}
+        while len(again) < runs and time.monotonic() - begun < LIMIT_S:
+            found = at(status_of, run)
+            again |= {
+                key: time.monotonic() - begun
+                for key, each in found.items()
+                if each.starts > 1 and key not in again
+            }
             time.sleep(LOOK_S)
-        taken = time.monotonic() - begun
-        operator(self.layout.hub(), "condor_rm", "-name", hub.QUEUE, number)
-        return taken
+        operator(self.layout.hub(), "condor_rm", "-name", hub.QUEUE, *ids)
+        return [*again.values(), *[float(LIMIT_S)] * (runs - len(again))]
 
     @contextmanager
     def instead(self, knob: Knob) -> Iterator[None]:
@@ -182,12 +192,10 @@ def measure(bench: Bench, runs: int, only: list[str] | None) -> dict[str, dict[s
     for name, knob in KNOBS.items():
         if only and not any(name.startswith(wanted) for wanted in only):
             continue
-        call: Callable[[], float] = getattr(bench, knob.measured)
-        call()
-        ours = [call() for _ in range(runs)]
+        call: Callable[[int], list[float]] = getattr(bench, knob.measured)
+        ours = call(runs)
         with bench.instead(knob):
-            call()
-            default = [call() for _ in range(runs)]
+            default = call(runs)
         found[name] = {"ours": ours, "default": default}
         print(f"{name}: {table({name: found[name]})}", file=sys.stderr, flush=True)
     return found

@@ -41,7 +41,8 @@ def install_packages(target: Path, *what: str, for_nodes: bool = True) -> None:
     )
     if done.returncode:
         raise RuntimeError(f"pip could not install {' '.join(what)}: {done.stderr[-2000:]}")
-    for script in (target / "bin").glob("*") if for_nodes else ():
+    scripts = (target / "bin").glob("*") if for_nodes else ()
+    for script in filter(Path.is_file, scripts):
         first, _, rest = script.read_bytes().partition(b"\n")
         if first.startswith(b"#!") and b"python" in first:
             script.write_bytes(b"#!/usr/bin/python3\n" + rest)

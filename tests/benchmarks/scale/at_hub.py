@@ -24,6 +24,8 @@ from fallow_matcher.matching.cycle import on_hub
 from fallow_matcher.pool import Pool
 
 TEMPLATE, BATCH = Path("/var/lib/fallow/run/recorded-slot"), 500
+STAMPED = ("LastHeardFrom", "UpdateSequenceNumber", "AuthenticatedIdentity", "AuthenticationMethod")
+"""What the collector puts into an ad, if it is not there already."""
 PAUSE_S, LIMIT_S = 0.3, 180
 FIRST = 100_000
 """The serial of the first recorded pilot, beyond those of real ones."""
@@ -34,6 +36,8 @@ def record(settings: hub_settings.HubSettings, centre: str) -> str:
     found = Pool(settings).slots(f'PartitionableSlot && FallowCentre == "{centre}"')
     if not found:
         return ""
+    for name in STAMPED:
+        found[0].pop(name, None)
     TEMPLATE.write_text(str(found[0]))
     return "recorded"
 
