@@ -59,6 +59,15 @@ def raw_settings(root: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+def on_disk(root: Path, **changes: Any) -> HubSettings:
+    """A hub below `root` that `fallow hub configure` has been run for."""
+    settings = HubSettings.model_validate(raw_settings(root, **changes))
+    configure(settings, root / "condor")
+    settings.storage.keys_file.write_text('access_key = "hub"\nsecret_key = "not-a-real-secret"\n')
+    settings.storage.keys_file.chmod(0o600)
+    return settings
+
+
 @pytest.fixture(scope="session")
 def postgresql_server() -> Iterator[Path]:
     """The directory with the socket of a PostgreSQL server."""
@@ -100,12 +109,9 @@ def settings(tmp_path: Path) -> HubSettings:
 
 
 @pytest.fixture
-def configured(settings: HubSettings, tmp_path: Path) -> HubSettings:
+def configured(tmp_path: Path) -> HubSettings:
     """A hub that `fallow hub configure` has been run for."""
-    configure(settings, tmp_path / "condor")
-    settings.storage.keys_file.write_text('access_key = "hub"\nsecret_key = "not-a-real-secret"\n')
-    settings.storage.keys_file.chmod(0o600)
-    return settings
+    return on_disk(tmp_path)
 
 
 @dataclass
