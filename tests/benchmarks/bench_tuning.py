@@ -209,7 +209,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
         row = {"setting": f"`{name}`", "what for": knob.why, "measured": WHAT[knob.measured]}
         for who, times in seconds.items():
             seen = spread(times)
-            many = ">" if seen["median"] >= LIMIT_S else ""
+            many = ">" if knob.measured == "returned" and seen["median"] >= LIMIT_S else ""
             row[who] = f"{many}{seen['median']:.2f} s ({seen['least']:.2f} to {seen['most']:.2f})"
         rows.append(row)
     return rows

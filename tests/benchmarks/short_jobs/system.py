@@ -79,12 +79,13 @@ class Helper:
 
     def end(self) -> None:
         """Let it end: it does when nobody gives it orders any more."""
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
+        with self.process:  # closes its pipes, and waits
+            assert self.process.stdin is not None
+            self.process.stdin.close()
+            try:
+                self.process.wait(timeout=60)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
 
     def _answer(self) -> float:
         assert self.process.stdout is not None
