@@ -17,7 +17,7 @@ class Proposal:
     Args:
         table: The policy's table.
         name: The setting.
-        value: Its value in TOML; empty where no value would do.
+        value: Its value in TOML; empty where it has that value already, or none would do.
         reason: What was found.
         stands: Whether the policy can stay as it is.
         remedy: What else to do.
@@ -50,7 +50,8 @@ def propose(policy: Policy, found: Attributes, relay: str) -> list[Proposal]:
 def _profile(now: str, found: Attributes, relay: str) -> Proposal:
     def say(value: str, reason: str, remedy: str = "") -> Proposal:
         stands = value == now
-        return Proposal("network", "profile", json.dumps(value) if value else "", reason, stands, remedy)
+        line = json.dumps(value) if value and not stands else ""
+        return Proposal("network", "profile", line, reason, stands, remedy)
 
     if found.get("FallowOutbound") is True:
         return say("direct", "Nodes reach the hub and its store themselves.")

@@ -20,7 +20,7 @@ def profile(policy: Policy, found: Attributes) -> Proposal:
 
 
 def test_open_nodes_need_no_relay(policy_of: Make) -> None:
-    assert (profile(policy_of(), OPEN).value, profile(policy_of(), OPEN).stands) == ('"direct"', True)
+    assert (profile(policy_of(), OPEN).value, profile(policy_of(), OPEN).stands) == ("", True)
     relayed = policy_of(network={"profile": "relay"})
     assert (profile(relayed, OPEN).value, profile(relayed, OPEN).stands) == ('"direct"', False)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,12 +24,6 @@ def test_a_full_disk_is_fatal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_less_disk_than_promised_is_no_reason_to_stop(tmp_path: Path) -> None:
     finding = checks.check_disk(1 << 40, tmp_path)
     assert (finding.good, finding.fatal) == (False, False)
-
-
-def test_the_slot_offers_no_more_disk_than_there_is(tmp_path: Path) -> None:
-    free_kb = shutil.disk_usage(tmp_path).free >> 10
-    assert checks.disk_kb(1, tmp_path) == 1024
-    assert checks.disk_kb(1 << 40, tmp_path) <= free_kb * 1.1
 
 
 def test_the_speed_of_the_scratch_directory_is_advertised_and_nothing_is_left(tmp_path: Path) -> None:
@@ -94,6 +88,16 @@ def test_promised_and_mounted_repositories_are_looked_at(tmp_path: Path) -> None
 def test_a_missing_repository_is_not_advertised() -> None:
     finding = checks.check_cvmfs("no.such.example.org")
     assert (finding.good, finding.fatal, finding.capabilities) == (False, False, {})
+
+
+def test_a_repository_is_advertised_with_its_revision(tmp_path: Path) -> None:
+    (tmp_path / "atlas.cern.ch").mkdir()
+    copied = checks.check_cvmfs("atlas.cern.ch", tmp_path)
+    assert copied.capabilities == {"FallowCvmfs": "atlas.cern.ch"}, "a copy has no revision"
+    os.setxattr(tmp_path / "atlas.cern.ch", "user.revision", b"141592")
+    found = checks.check_cvmfs("atlas.cern.ch", tmp_path)
+    assert found.capabilities == {"FallowCvmfs": "atlas.cern.ch", "FallowCvmfs_atlas_cern_ch": 141592}
+    assert checks.repositories((), tmp_path) == ["atlas.cern.ch"]
 
 
 def test_gpus_that_nobody_asked_for_are_not_looked_for() -> None:

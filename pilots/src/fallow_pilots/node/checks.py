@@ -15,7 +15,7 @@ from pathlib import Path
 from fallow.errors import NotAvailableError
 from fallow_pilots.node.allocation import Allocation
 from fallow_pilots.node.condor import Programs
-from fallow_pilots.node.finding import Finding, find_program, run, version
+from fallow_pilots.node.finding import Finding, Value, find_program, run, version
 from fallow_pilots.spec import PilotSpec
 
 OLDEST_HTCONDOR = (25, 13, 2)
@@ -25,6 +25,7 @@ SPEED_S = 0.4
 SPEED_BYTES = 64 << 20
 BLOCK = b"\0" * (1 << 20)
 MOST_REPOSITORIES = 20
+CVMFS_ROOT = Path("/cvmfs")
 LEVELS = (
     ("x86-64-v2", "cx16 lahf_lm popcnt sse4_1 sse4_2 ssse3"),
     ("x86-64-v3", "avx avx2 bmi1 bmi2 f16c fma abm movbe"),
@@ -73,12 +74,6 @@ def check_disk(promised_mb: int, directory: Path) -> Finding:
     if free_mb < promised_mb:
         return Finding("disk", False, f"{words}, {promised_mb} were promised: the slot offers what is free.")
     return Finding("disk", True, f"{words}.")
-
-
-def disk_kb(promised_mb: int, directory: Path) -> int:
-    """Disk space that the slot offers: what was promised or what is free, whichever is less."""
-    free_kb = shutil.disk_usage(directory).free >> 10
-    return min(free_kb, promised_mb << 10) if promised_mb else free_kb
 
 
 def check_speed(directory: Path) -> Finding:
@@ -142,7 +137,7 @@ def check_processor(cpuinfo: str) -> Finding:
     return Finding("processor", True, words, capabilities={"FallowProcessor": level} if level else {})
 
 
-def repositories(promised: tuple[str, ...], root: Path = Path("/cvmfs")) -> list[str]:
+def repositories(promised: tuple[str, ...], root: Path = CVMFS_ROOT) -> list[str]:
     """The CVMFS repositories to look at: those that the policy promises, and those that are mounted."""
     try:
         mounted = sorted(entry.name for entry in os.scandir(root) if "." in entry.name[1:])
@@ -151,13 +146,20 @@ def repositories(promised: tuple[str, ...], root: Path = Path("/cvmfs")) -> list
     return list(dict.fromkeys([*promised, *mounted]))[:MOST_REPOSITORIES]
 
 
-def check_cvmfs(repository: str) -> Finding:
-    """Whether a CVMFS repository can be listed."""
+def check_cvmfs(repository: str, root: Path = CVMFS_ROOT) -> Finding:
+    """Whether a CVMFS repository can be listed, and its revision, which the client tells as an extended attribute."""
+    place = root / repository
     try:
-        next(os.scandir(f"/cvmfs/{repository}"), None)
+        next(os.scandir(place), None)
     except OSError as error:
-        return Finding("cvmfs", False, f"/cvmfs/{repository} cannot be listed: {error.strerror}.")
-    return Finding("cvmfs", True, f"/cvmfs/{repository} is there.", capabilities={"FallowCvmfs": repository})
+        return Finding("cvmfs", False, f"{place} cannot be listed: {error.strerror}.")
+    found: dict[str, Value] = {"FallowCvmfs": repository}
+    try:
+        revision = int(os.getxattr(place, "user.revision"))
+    except (OSError, ValueError):  # a copy that the site syncs has none
+        return Finding("cvmfs", True, f"{place} is there.", capabilities=found)
+    found[f"FallowCvmfs_{re.sub('[^A-Za-z0-9]', '_', repository)}"] = revision
+    return Finding("cvmfs", True, f"{place} is there, revision {revision}.", capabilities=found)
 
 
 def check_gpus(wanted: int, libexec: Path) -> Finding:

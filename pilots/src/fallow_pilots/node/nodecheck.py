@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import socket
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Callable
 
 from fallow.errors import FallowError
-from fallow_pilots.node import checks, isolation, launcher, network, surroundings
+from fallow_pilots.node import checks, isolation, launcher, network, scratch, surroundings
 from fallow_pilots.node.allocation import Allocation, allocation, read_limits
 from fallow_pilots.node.bounded import Check, gather
 from fallow_pilots.node.condor import Node, Programs
@@ -73,14 +74,15 @@ def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str], way:
     if spec.findings_file is not None:
         findings += gather(surroundings.looks(spec, place))
     findings.append(checks.check_allocation(spec, offered))
+    offered, kept = _kept(offered, place)
+    findings.append(kept)
     if features.refused:
         findings.append(Finding("features", False, features.refused))
-    return _judged(spec, place, programs, offered, findings)
+    return _judged(spec, programs, offered, findings)
 
 
 def _judged(
     spec: PilotSpec,
-    place: Layout,
     programs: Programs | None,
     offered: Allocation,
     findings: Sequence[Finding],
@@ -105,11 +107,19 @@ def _judged(
         hostname=found.node,
         cores=offered.cores,
         memory_mb=offered.memory_mb,
-        disk_kb=checks.disk_kb(offered.disk_mb, place.execute),
+        disk_kb=offered.disk_mb << 10,
         gpus=offered.gpus if attributes.pop("FallowHasGpus", False) else 0,
         capabilities=attributes,
     )
     return Examined(found, programs, node)
+
+
+def _kept(offered: Allocation, place: Layout) -> tuple[Allocation, Finding]:
+    """What is offered once it is known where files lie: in memory they are paid for with it."""
+    where = scratch.kind(place.execute, Path("/proc/self/mountinfo").read_text(errors="replace"))
+    free_mb = shutil.disk_usage(place.execute).free >> 20
+    memory_mb, disk_mb = scratch.shares(where, offered.memory_mb, offered.disk_mb, free_mb)
+    return replace(offered, memory_mb=memory_mb, disk_mb=disk_mb), scratch.check(where, memory_mb, disk_mb)
 
 
 def _storage(spec: PilotSpec, offered: Allocation, place: Layout) -> list[Check]:
