@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from pydantic import ValidationError
 
 from fallow.capacity import CapacityHistory
+from fallow.capacity_requests import CapacityRequests
 from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, RefusedError
 from fallow.explanations import Explanation
@@ -140,6 +141,11 @@ class HubClient:
         """What each centre offered, ran and used in the last `since_s` seconds."""
         url = f"{self._base}/v1/capacity/history?since_s={since_s}"
         return _read(CapacityHistory, self._web.send("GET", url, repeatable=True))
+
+    def capacity_requests(self, centre: str) -> CapacityRequests:
+        """What an admin of a centre has asked of it."""
+        url = f"{self._base}/v1/requests/{quote(centre, safe='')}"
+        return _read(CapacityRequests, self._web.send("GET", url, bearer=self._token(), repeatable=True))
 
     def balances(self) -> Balances:
         """What every centre gave and used, as it counts now."""

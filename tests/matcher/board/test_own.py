@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
-from tests.matcher.board.conftest import ATTACK
+from tests.matcher.board.conftest import ATTACK, offer
 from tests.matcher.campaigns.world import plan
 from tests.matcher.conftest import GATEWAY, bearer
 
 from fallow.errors import RefusedError
+from fallow.offers import OfferState
 from fallow.reports import PilotReport
 from fallow.rules import Rules
 from fallow_matcher.board import account, own
@@ -146,7 +147,7 @@ def test_every_form_is_refused_without_its_token_or_from_another_page(
         for route in router.routes
         if isinstance(route, APIRoute) and route.methods == {"POST"}
     ]
-    assert len(paths) == 6
+    assert len(paths) == 7
     for path in paths:
         for token, origin in (
             ("", GATEWAY),
@@ -274,6 +275,38 @@ def test_an_admin_sees_the_pilots_of_the_own_centre_alone(
     assert "north-1" in html
     assert "south-1" not in html
     assert "<script>alert" not in html
+
+
+def test_an_admin_asks_the_own_centre_which_sees_it_until_it_is_done(
+    client: TestClient, log_in: LogIn, services: Services, launcher: dict[str, str], tokens: Any
+) -> None:
+    services.offers.put(offer("north", "No network."), datetime.now(UTC))
+    csrf = log_in("north-admin", "north", "admin")
+    assert (
+        send(client, "/me/centre/request", csrf, wanted="withdraw", why=f"Maintenance. {ATTACK}").status_code
+        == 303
+    )
+    html = client.get("/me/centre").text
+    assert "Nobody at the centre has done it yet." in html
+    assert "Maintenance. &lt;script&gt;" in html
+    (asked,) = client.get("/v1/requests/north", headers=launcher).json()["requests"]
+    assert (asked["wanted"], asked["by"], asked["done"]) == ("withdraw", "north.north-admin", False)
+    # The hub itself has changed nothing; that is for the launcher to do.
+    assert [each.centre for each in services.offers.standing(datetime.now(UTC))] == ["north"]
+    gone = offer("north", "No network.").model_copy(update={"state": OfferState.WITHDRAWN})
+    services.offers.put(gone, datetime.now(UTC))
+    assert client.get("/v1/requests/north", headers=launcher).json()["requests"][0]["done"] is True
+
+
+def test_nobody_asks_another_centre_or_sees_what_is_asked_of_it(
+    client: TestClient, log_in: LogIn, admin: Any, alice: dict[str, str], launcher: dict[str, str]
+) -> None:
+    wanted = {"wanted": "withdraw"}
+    for headers in (alice, launcher, admin("south")):
+        assert client.put("/v1/requests/north", headers=headers, json=wanted).status_code == 403
+    for headers in (alice, admin("south")):
+        assert client.get("/v1/requests/north", headers=headers).status_code == 403
+    assert send(client, "/me/centre/request", log_in(), wanted="withdraw").status_code == 403
 
 
 def test_users_see_neither_the_centres_nor_the_hubs_page(client: TestClient, log_in: LogIn) -> None:

@@ -12,11 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.matcher.board.conftest import ATTACK, offer
 
+from fallow.errors import NotAvailableError
 from fallow.rules import default_text
 from fallow.rules.entry import Voice
 from fallow_matcher import rules
 from fallow_matcher.board import live, render
 from fallow_matcher.gateway.services import Services
+from fallow_matcher.simulation import apart
 
 PUBLISHED = 'publish = ["balances", "capacity", "rules", "waiting", "waits"]'
 
@@ -52,6 +54,9 @@ def test_it_says_what_waits_without_asking_the_queue(client: TestClient, busy: S
 
 
 def test_it_says_how_long_jobs_waited_and_would_have_alone(client: TestClient, busy: Services) -> None:
+    assert "No job has run to its end yet." in section(page(client), "waits")
+    busy.keeper.look_at_waits()
+    busy.keeper.look()
     told = section(page(client), "waits")
     # North has no machine of its own that is known: alone it would have run nothing.
     assert "north cpu 4 10 min - 10 min - 0 of 4" in told
@@ -161,6 +166,26 @@ def test_a_database_that_fails_leaves_the_last_page(
     busy.keeper.look()
     assert page(client) == first
     assert "the page stays as it was" in caplog.text
+
+
+def test_a_ledger_that_has_not_grown_is_not_simulated_again(
+    busy: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    busy.keeper.look_at_waits()
+    monkeypatch.setattr(apart, "alone", lambda *_: pytest.fail("simulated again"))
+    busy.keeper.look_at_waits()
+
+
+def test_a_simulation_that_takes_too_long_leaves_the_waits_as_measured(
+    client: TestClient, busy: Services, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise NotAvailableError("The simulation of 4 jobs took more than 15 s.")
+
+    monkeypatch.setattr(apart, "alone", fails)
+    busy.keeper.look_at_waits()
+    assert "north cpu 4 10 min - 10 min -" in section(page(client), "waits")
+    assert "took more than 15 s" in caplog.text
 
 
 async def first_events(services: Services, count: int) -> list[str]:

@@ -35,6 +35,8 @@ OPERATIONS = (
     ("PUT", "/v1/offers/{centre}"),
     ("GET", "/v1/offers"),
     ("GET", "/v1/capacity/history"),
+    ("GET", "/v1/requests/{centre}"),
+    ("PUT", "/v1/requests/{centre}"),
     ("GET", "/v1/jobs/{job}/explain"),
     ("POST", "/v1/fit"),
     ("PUT", "/v1/pilots/{pilot}/report"),
@@ -92,7 +94,9 @@ def test_every_operation_is_tried(schema: BaseSchema) -> None:
 def test_answers_are_what_the_schema_says(
     schema: BaseSchema, method: str, path: str, alice: dict[str, str], launcher: dict[str, str], admin: Any
 ) -> None:
-    headers = launcher if "offers" in path else admin("north") if "rules" in path else alice
+    headers = (
+        launcher if "offers" in path else admin("north") if "rules" in path or "requests" in path else alice
+    )
 
     # The S3 store that is away is asked twice for each image.
     examples = 10 if "{digest}" in path else 40

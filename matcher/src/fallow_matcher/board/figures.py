@@ -32,7 +32,6 @@ logger = logging.getLogger(__name__)
 WEEKS_S = 28 * 86_400
 """How far back the page looks."""
 HISTORY_EVERY_S = 60
-WAITS_EVERY_S = 600
 NOW_S = 300
 """A sample that is older says nothing about now."""
 
@@ -87,16 +86,16 @@ class Now(Generic[T]):
         make: Makes it.
     """
 
-    def __init__(self, every_s: float, make: Callable[..., T]) -> None:
+    def __init__(self, every_s: float, make: Callable[[], T]) -> None:
         self._every_s = every_s
         self._make = make
         self._made: tuple[float, T] | None = None
 
-    def get(self, *arguments: object) -> T:
+    def get(self) -> T:
         """The value."""
         now = time.monotonic()
         if self._made is None or now - self._made[0] >= self._every_s:
-            self._made = (now, self._make(*arguments))
+            self._made = (now, self._make())
         return self._made[1]
 
 
@@ -114,7 +113,7 @@ class Reader:
         self._offers = offers
         self._database = database
         self._history = Now(HISTORY_EVERY_S, lambda: history(database, time.time(), WEEKS_S))
-        self._waits = Now(WAITS_EVERY_S, WaitBook(database).now)
+        self._waits = WaitBook(database)
 
     def read(self) -> Figures:
         """The figures of this moment.
@@ -125,7 +124,7 @@ class Reader:
         """
         now = datetime.now(UTC)
         agreed, in_force = self._rules(now)
-        recent = history(self._database, now.timestamp(), NOW_S)
+        recent = history(self._database, now.timestamp() + 1, NOW_S)  # what was taken in this second as well
         return Figures(
             name=self._settings.name,
             at=now,
@@ -134,11 +133,20 @@ class Reader:
             latest={centre: points[-1] for centre, points in recent.points.items()},
             history=self._history.get(),
             decision=decision.last(self._settings.state_dir),
-            waits=self._waits.get(agreed.report.document) if agreed else Waits(),
+            waits=self._waits.known,
             standings=ledger.standings(self._database, now.timestamp(), in_force) if in_force else {},
             agreed=agreed,
             published=in_force.published() if in_force else frozenset(),
         )
+
+    def look_at_waits(self) -> None:
+        """Simulate what the waits would be alone: it takes seconds, so `read` shows what was found last.
+
+        Raises:
+            FallowError: The history of the rules is broken.
+            SQLAlchemyError: The database cannot be used.
+        """
+        self._waits.look(rules.current(self._database).document)
 
     def _rules(self, now: datetime) -> tuple[Agreed | None, Rules | None]:
         try:

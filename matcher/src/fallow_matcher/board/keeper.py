@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -20,6 +20,9 @@ from fallow_matcher.board.figures import Figures, Reader
 logger = logging.getLogger(__name__)
 
 EVERYTHING: frozenset[Published] = frozenset(get_args(Published))
+
+
+WAITS_EVERY_S = 600
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,27 @@ class Keeper:
 
     def __init__(self, reader: Reader, interval_s: float) -> None:
         self._reader = reader
-        self._interval_s = interval_s
         self._board: Board | None = None
         self._making = threading.Lock()
         self._closing = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="board", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(self.look, interval_s), name="board", daemon=True),
+            threading.Thread(
+                target=self._run, args=(self.look_at_waits, WAITS_EVERY_S), name="waits", daemon=True
+            ),
+        ]
 
     def start(self) -> None:
         """Begin in the background."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def close(self) -> None:
-        """End the thread; a simulation that still runs ends with the process."""
+        """End the threads; a simulation that still runs ends with the process."""
         self._closing.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout=5)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=5)
 
     @property
     def closing(self) -> bool:
@@ -96,15 +105,22 @@ class Keeper:
         except (FallowError, SQLAlchemyError) as error:
             logger.warning("the page stays as it was: %s", error)
 
+    def look_at_waits(self) -> None:
+        """Find out how long jobs waited, for the next page; a failure is logged."""
+        try:
+            self._reader.look_at_waits()
+        except (FallowError, SQLAlchemyError) as error:
+            logger.warning("the waits stay as they were: %s", error)
+
     def _made(self, version: int) -> Board:
         figures = self._reader.read()
         members = _view(figures, EVERYTHING, members=True)
         return Board(version, figures, _view(figures, figures.published, members=False), members)
 
-    def _run(self) -> None:
-        self.look()
-        while not self._closing.wait(self._interval_s):
-            self.look()
+    def _run(self, look: Callable[[], None], every_s: float) -> None:
+        look()
+        while not self._closing.wait(every_s):
+            look()
 
 
 def _view(figures: Figures, shown: frozenset[Published], *, members: bool) -> View:

@@ -10,12 +10,13 @@ from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from fallow.campaigns.document import CampaignName, StageName
 from fallow.campaigns.messages import CampaignState, RowState, Selection
+from fallow.capacity_requests import RequestBody, Wanted, Why
 from fallow.errors import NotAvailableError
 from fallow.reports import JobId
 from fallow_matcher.board import health, pilots, render
 from fallow_matcher.board.access import Acts, HubsOperator, Reads
 from fallow_matcher.board.route import PRIVATE, PageRoute
-from fallow_matcher.gateway import campaigns, explain
+from fallow_matcher.gateway import campaigns, capacity, explain
 from fallow_matcher.gateway.access import CentresAdmin, User, UserWho
 from fallow_matcher.gateway.errors import GatewayError
 from fallow_matcher.gateway.hub import Hub
@@ -150,7 +151,26 @@ def retry(
 def centre(hub: Hub, request: Request, caller: Admin) -> Response:
     """The pilots of the admin's own centre."""
     since = time.time() - LOOK_BACK_S
-    return _page(hub, request, caller, "centre.html", told=pilots.latest(hub.database, caller.centre, since))
+    return _page(
+        hub,
+        request,
+        caller,
+        "centre.html",
+        told=pilots.latest(hub.database, caller.centre, since),
+        asked=capacity.get_requests(hub, caller.centre, caller).requests,
+    )
+
+
+@router.post("/me/centre/request")
+def ask(
+    hub: Hub,
+    caller: Annotated[User, Depends(Acts(CentresAdmin()))],
+    wanted: Annotated[Wanted, Form()],
+    why: Annotated[Why, Form()] = "",
+) -> Response:
+    """Ask the own centre; only somebody there can do what is asked for."""
+    capacity.put_request(hub, caller.centre, RequestBody(wanted=wanted, why=why), caller)
+    return _to("/me/centre")
 
 
 @router.get("/me/hub")

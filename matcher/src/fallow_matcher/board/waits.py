@@ -87,17 +87,25 @@ class WaitBook:
 
     def __init__(self, database: Engine) -> None:
         self._database = database
-        self._last: object = None
+        self._last: tuple[object, ...] = ()
         self._known = Waits()
 
-    def now(self, document: str) -> Waits:
-        """The waits; `document` is the rules in force."""
-        with reading(self._database) as connection:
-            state = connection.execute(select(func.count(RUN.c.ended), func.max(RUN.c.ended))).one()
-        if tuple(state) != self._last:
-            self._known = self._made(document)
-            self._last = tuple(state)
+    @property
+    def known(self) -> Waits:
+        """The waits as they were made last."""
         return self._known
+
+    def look(self, document: str) -> None:
+        """Make the waits anew if need be; `document` is the rules in force.
+
+        Raises:
+            SQLAlchemyError: The database cannot be used.
+        """
+        with reading(self._database) as connection:
+            state = tuple(connection.execute(select(func.count(RUN.c.ended), func.max(RUN.c.ended))).one())
+        if state != self._last:
+            self._known = self._made(document)
+            self._last = state
 
     def _made(self, document: str) -> Waits:
         found = measured(self._database)

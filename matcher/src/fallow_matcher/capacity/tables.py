@@ -32,3 +32,14 @@ POINT = Table(
     *(Column(name, Float, nullable=False) for name in MEASURES),
 )
 """One centre from `at` (unix time, a multiple of `span_s`) for `span_s` seconds."""
+
+REQUEST = Table(
+    "capacity_request",
+    Base.metadata,
+    Column("centre", String(63), primary_key=True),
+    Column("wanted", String(16), nullable=False),
+    Column("why", String(300), nullable=False),
+    Column("asked_by", String(127), nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+"""The last request of an admin to the own centre; `at` is unix time."""

@@ -2,21 +2,47 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Query
 
 from fallow.capacity import CapacityHistory
+from fallow.capacity_requests import CapacityRequests, RequestBody
 from fallow.offers import CentreName, Offer, Offers
-from fallow_matcher.capacity import series
+from fallow.tokens import TokenError
+from fallow_matcher.capacity import requests, series
 from fallow_matcher.capacity.refusal import refusal
-from fallow_matcher.gateway.access import Access, Anybody, Launcher, OwnCentresLauncher
+from fallow_matcher.gateway.access import (
+    Access,
+    Anybody,
+    Caller,
+    CentresAdmin,
+    Launcher,
+    OwnCentresLauncher,
+    Policy,
+    User,
+)
 from fallow_matcher.gateway.errors import GatewayError
 from fallow_matcher.gateway.hub import Hub
 
 _ANYBODY = Depends(Access(Anybody()))
 _LAUNCHER = Access(OwnCentresLauncher())
+_ADMIN = Access(CentresAdmin())
+
+
+class OfTheCentre(Policy):
+    """The launcher of the centre that the path names may, and who speaks for it."""
+
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: D102
+        speaks = isinstance(caller, Launcher) or (isinstance(caller, User) and caller.speaks_for_centre)
+        if caller is None or not speaks or caller.centre != path.get("centre"):
+            raise TokenError("forbidden", "Only the centre's own launcher and admins may see this.")
+
+
+_CENTRES = Access(OfTheCentre())
 
 LONGEST_S = 400 * 86_400
 
@@ -53,8 +79,38 @@ def history(hub: Hub, since_s: Annotated[int, Query(ge=60, le=LONGEST_S)] = 7 * 
     return CapacityHistory(since=since, until=until, step_s=step_s, points=points)
 
 
+def get_requests(
+    hub: Hub,
+    centre: CentreName,
+    caller: Annotated[Caller, Depends(_CENTRES)],  # noqa: ARG001 - which of them asks does not matter
+) -> CapacityRequests:
+    """The last request of an admin to the centre; only somebody at the centre does what it asks for."""
+    offer = next((one for one in hub.offers.standing(datetime.now(UTC)) if one.centre == centre), None)
+    return CapacityRequests(requests=requests.last(hub.database, centre, offer))
+
+
+def put_request(
+    hub: Hub, centre: CentreName, body: RequestBody, caller: Annotated[User, Depends(_ADMIN)]
+) -> CapacityRequests:
+    """Ask the own centre to withdraw its capacity, or to give again; the last request counts."""
+    if caller.centre != centre:
+        raise GatewayError(403, "forbidden", f"Only an admin of {centre} may ask it.")
+    requests.ask(hub.database, centre, body, f"{centre}.{caller.name}", time.time())
+    hub.audit.write(
+        "capacity_request",
+        iss=caller.iss,
+        sub=caller.sub,
+        jti=caller.jti,
+        centre=centre,
+        wanted=body.wanted.value,
+    )
+    return get_requests(hub, centre, caller)
+
+
 def install(app: FastAPI) -> None:
     """Add every route; the dependency of each says who may call it."""
     app.put("/v1/offers/{centre}", status_code=204)(put_offer)
     app.get("/v1/offers", dependencies=[_ANYBODY])(offers)
+    app.get("/v1/requests/{centre}")(get_requests)
+    app.put("/v1/requests/{centre}")(put_request)
     app.get("/v1/capacity/history", dependencies=[_ANYBODY])(history)
