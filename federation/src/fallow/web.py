@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from http.client import HTTPException, IncompleteRead
 from pathlib import Path
 from typing import Any, Callable
 
@@ -33,6 +34,24 @@ ATTEMPTS = 4
 LONGEST_PAUSE_S = 20.0
 PASSING = frozenset({429, 502, 503, 504})
 """Statuses that say: later."""
+BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
+"""What is raised where an answer does not come, or breaks off."""
+
+
+def arrived(raw: Any, at_most: int) -> bytes:
+    """What has come by now of an answer without an encoding, so that a server that drips meets a deadline.
+
+    Args:
+        raw: The `raw` of an answer of requests.
+        at_most: So many bytes; at least one is waited for, none come at the end.
+    """
+    if hasattr(raw, "read1"):
+        return bytes(raw.read1(at_most))
+    inner = raw._fp  # of urllib3 1.26, which boto3 wants on Python 3.9
+    found = bytes(inner.read1(at_most))
+    if not found and inner.length:
+        raise IncompleteRead(found, inner.length)
+    return found
 
 
 def for_people(text: str, limit: int = 300) -> str:
@@ -116,6 +135,9 @@ class _Trusting(HTTPAdapter):
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
+        if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]
+            # It gives ssl no name to compare where the host is an address, but compares by itself where ssl does not.
+            context.check_hostname = False
         super().__init__(max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -227,8 +249,7 @@ class Web:
                 stream=True,
             ) as response:
                 body = bytearray()
-                # read1 gives what is there, so that a server that drips meets the deadline.
-                while chunk := response.raw.read1(16 * 1024, decode_content=True):
+                while chunk := arrived(response.raw, 16 * 1024):
                     body += chunk
                     if len(body) > MAX_BODY_BYTES:
                         raise NotAvailableError(f"{server} answered with more than {MAX_BODY_BYTES} bytes.")
@@ -245,7 +266,7 @@ class Web:
             ) from error
         except requests.exceptions.InvalidURL as error:
             raise SettingsError(f"{server} is not a URL: {_reason(error)}.") from error
-        except (requests.exceptions.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+        except BROKEN as error:
             raise NotAvailableError(
                 f"{server} does not answer: {_reason(error)}.",
                 remedy="Check the network, or try again later.",

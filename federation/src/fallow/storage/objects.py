@@ -1,12 +1,13 @@
-"""Objects of a grant, read and written: with temporary keys (boto3), or by signed URLs. Both know nothing of retries."""
+"""Objects of a grant, read and written: with temporary keys, or by signed URLs. Both know nothing of retries."""
 
 from __future__ import annotations
 
 import base64
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any, Callable, Protocol, TypeVar
+from http.client import HTTPException
+from typing import IO, Any, Callable, Protocol
+from urllib.parse import quote
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
@@ -22,8 +23,6 @@ CONNECT_S = 10
 SILENCE_S = 30
 """A store that sends or takes nothing for so long is asked again."""
 CONNECTIONS = 16
-
-T = TypeVar("T")
 
 
 class Objects(Protocol):
@@ -55,161 +54,190 @@ def objects_of(
         ca_file: Who vouches for the store's certificate, where no public authority does.
         proxy: HTTP proxy on the way to the store.
     """
-    if grant.keys is not None:
-        return Keyed(grant, renew, ca_file, proxy)
-    return ByUrl(ca_file, proxy, grant.patience_s)
+    web = _Web(ca_file, proxy, min(SILENCE_S, max(1, grant.patience_s)))
+    return ByUrl(web) if grant.keys is None else Keyed(web, grant, renew)
+
+
+class _Web:
+    """The store's connections. A small file costs little but its request, so no more is done for one than must be."""
+
+    def __init__(self, ca_file: str | None, proxy: str | None, silence_s: float) -> None:
+        import certifi
+        import urllib3
+
+        self.ca_file, self.proxy, self.silence_s = ca_file, proxy, silence_s
+        settings: dict[str, Any] = {
+            "maxsize": CONNECTIONS,
+            "retries": False,
+            "timeout": urllib3.Timeout(connect=CONNECT_S, read=silence_s),
+            "cert_reqs": "CERT_REQUIRED",
+            "ca_certs": ca_file or certifi.where(),
+        }
+        self._pool = urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+
+    @contextmanager
+    def sent(
+        self, method: str, file: StagedFile, url: str, headers: Mapping[str, str], body: Any = None
+    ) -> Iterator[Any]:
+        """What the store answers, to be read.
+
+        Raises:
+            StagingError: It refuses, or does not answer.
+        """
+        from urllib3.exceptions import HTTPError
+
+        try:
+            answer = self._pool.urlopen(
+                method, url, body=body, headers=dict(headers), redirect=False, preload_content=False
+            )
+            try:
+                if not 200 <= answer.status < 300:
+                    code = _code(answer.read(4096))
+                    raise _refused(file, by_answer(answer.status, code), code or str(answer.status))
+                yield answer
+            finally:
+                answer.close()  # where all was read, the connection is kept
+        except (HTTPError, HTTPException, OSError) as error:
+            # The exception's text holds the signed URL, which is as good as a password.
+            raise _away(file, error) from None
+
+    def read(
+        self, file: StagedFile, url: str, headers: Mapping[str, str], take: Callable[[bytes], None]
+    ) -> None:
+        """Hand over what the store sends."""
+        with self.sent("GET", file, url, headers) as answer:
+            while chunk := answer.read(CHUNK_BYTES):
+                take(chunk)
+
+    def write(
+        self, file: StagedFile, url: str, headers: Mapping[str, str], body: Any, size: int
+    ) -> Mapping[str, str]:
+        """Send a body of a size; what the store says of it."""
+        headers = {**headers, "Content-Length": str(size)}
+        # in one piece where it is small: a stream goes in pieces of 16 kB
+        small = body.read() if size <= CHUNK_BYTES and not isinstance(body, bytes) else body
+        with self.sent("PUT", file, url, headers, small) as answer:
+            answer.read()
+            found: Mapping[str, str] = answer.headers
+            return found
 
 
 class ByUrl:
     """Objects by signed URLs: whoever moves them holds no key at all."""
 
-    def __init__(self, ca_file: str | None, proxy: str | None, patience_s: float) -> None:
-        import requests
-        from requests.adapters import HTTPAdapter
-
-        self._silence_s = min(SILENCE_S, max(1, patience_s))
-        self._web = requests.Session()
-        self._web.trust_env = False
-        self._web.verify = ca_file or True
-        self._web.proxies = {"http": proxy, "https": proxy} if proxy else {}
-        adapter = HTTPAdapter(pool_connections=2, pool_maxsize=CONNECTIONS)
-        for scheme in ("https://", "http://"):
-            self._web.mount(scheme, adapter)
+    def __init__(self, web: _Web) -> None:
+        self._web = web
 
     def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
         """Hand over the content from a byte on."""
-        self._read(file, _signed(file).url, start, take)
-
-    def _read(self, file: StagedFile, url: str, start: int, take: Callable[[bytes], None]) -> None:
-        headers = {"Accept-Encoding": "identity"}
-        if file.etag:
-            headers["If-Match"] = f'"{file.etag}"'
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        with self._sent("GET", file, url, headers=headers, stream=True) as answer:
-            for chunk in answer.iter_content(CHUNK_BYTES):
-                take(chunk)
+        self._web.read(file, _signed(file).url, _wanted(file, start), take)
 
     def write(self, file: StagedFile, stream: IO[bytes]) -> None:
         """Store it in one request, or in parts."""
         signed = _signed(file)
         if not signed.parts:
-            body: Any = stream if file.bytes else b""
-            with self._sent("PUT", file, signed.url, headers=signed.headers, data=body):
-                return
+            self._web.write(file, signed.url, signed.headers, stream, file.bytes)
+            return
         tags = []
         for url in signed.parts:
-            part = io.BytesIO(stream.read(signed.part_bytes))
-            with self._sent("PUT", file, url, data=part) as answer:
-                tags.append(answer.headers.get("ETag", ""))
+            part = stream.read(signed.part_bytes)
+            tags.append(self._web.write(file, url, {}, part, len(part)).get("ETag", ""))
         listed = "".join(
             f"<Part><PartNumber>{number}</PartNumber><ETag>{escape(tag)}</ETag></Part>"
             for number, tag in enumerate(tags, 1)
         )
         text = f"<CompleteMultipartUpload>{listed}</CompleteMultipartUpload>"
-        with self._sent("POST", file, signed.complete, data=text.encode()) as answer:
-            if b"<Error>" in answer.content:  # S3 may say so after it has begun to say 200
+        with self._web.sent("POST", file, signed.complete, {}, text.encode()) as answer:
+            if b"<Error>" in answer.read():  # S3 may say so after it has begun to say 200
                 raise StagingError(Trouble.AWAY, f"The store did not put {file.url} together.")
 
-    @contextmanager
-    def _sent(self, method: str, file: StagedFile, url: str, **more: Any) -> Iterator[Any]:
-        import requests
 
-        try:
-            with self._web.request(
-                method, url, allow_redirects=False, timeout=(CONNECT_S, self._silence_s), **more
-            ) as answer:
-                if not 200 <= answer.status_code < 300:
-                    code = _code(answer.content[:4096])
-                    raise _refused(file, by_answer(answer.status_code, code), code or str(answer.status_code))
-                yield answer
-        except requests.RequestException as error:
-            # The exception's text holds the signed URL, which is as good as a password.
-            raise _away(file, error) from None
+class Keyed:
+    """Objects by temporary keys, which are renewed while they are in use.
 
-
-class Keyed(ByUrl):
-    """Objects by temporary keys, through boto3, which renews them while they are in use.
-
-    They are read by URLs that boto3 signs here: a GET by boto3 itself takes three times the processor.
+    botocore signs each request, and boto3 sends what goes in parts.
     """
 
-    def __init__(
-        self, grant: Grant, renew: Callable[[], Grant], ca_file: str | None, proxy: str | None
-    ) -> None:
-        super().__init__(ca_file, proxy, grant.patience_s)
+    def __init__(self, web: _Web, grant: Grant, renew: Callable[[], Grant]) -> None:
+        self._web = web
+        self._grant = grant
+        self._credentials = _credentials(grant, renew)
+
+    def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
+        """Hand over the content from a byte on."""
+        from fallow.storage.signature import signed
+
+        url = self._url(file)
+        headers = signed(self._credentials, self._grant.region, "GET", url, _wanted(file, start))
+        self._web.read(file, url, headers, take)
+
+    def write(self, file: StagedFile, stream: IO[bytes]) -> None:
+        """Store it: in one request whose digest the store compares, or in parts of which it compares each."""
+        from fallow.storage.signature import signed
+
+        if file.bytes > PART_BYTES:
+            self._write_parts(file, stream)
+            return
+        url, headers = self._url(file), {f"x-amz-meta-{name}": text for name, text in file.metadata.items()}
+        headers["x-amz-checksum-sha256"] = base64.b64encode(bytes.fromhex(file.sha256)).decode()
+        headers = signed(self._credentials, self._grant.region, "PUT", url, headers, file.sha256)
+        self._web.write(file, url, headers, stream, file.bytes)
+
+    def _url(self, file: StagedFile) -> str:
+        return f"{self._grant.endpoint.rstrip('/')}/{file.bucket}/{quote(file.key, safe='/~')}"
+
+    def _write_parts(self, file: StagedFile, stream: IO[bytes]) -> None:
         import boto3
+        from boto3.exceptions import Boto3Error
         from boto3.s3.transfer import TransferConfig
         from botocore.config import Config
+        from botocore.exceptions import BotoCoreError, ClientError
         from botocore.session import get_session
 
-        core = get_session()
-        core.get_component("credential_provider").insert_before("env", _provider(grant, renew))
-        self._client: Any = boto3.Session(botocore_session=core).client(
+        core, proxy = get_session(), self._web.proxy
+        core.get_component("credential_provider").insert_before("env", _provider(self._credentials))
+        client: Any = boto3.Session(botocore_session=core).client(
             "s3",
-            endpoint_url=grant.endpoint,
-            region_name=grant.region,
-            verify=ca_file,
+            endpoint_url=self._grant.endpoint,
+            region_name=self._grant.region,
+            verify=self._web.ca_file,
             config=Config(
                 signature_version="s3v4",
                 s3={"addressing_style": "path"},
                 connect_timeout=CONNECT_S,
-                read_timeout=self._silence_s,
+                read_timeout=self._web.silence_s,
                 max_pool_connections=CONNECTIONS,
                 retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
                 proxies={"http": proxy, "https": proxy} if proxy else None,
             ),
         )
-        self._parts = TransferConfig(
+        parts = TransferConfig(
             multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2
         )
-
-    def read(self, file: StagedFile, start: int, take: Callable[[bytes], None]) -> None:
-        """Hand over the content from a byte on."""
-        place = {"Bucket": file.bucket, "Key": file.key}
-        self._read(file, self._client.generate_presigned_url("get_object", Params=place), start, take)
-
-    def write(self, file: StagedFile, stream: IO[bytes]) -> None:
-        """Store it: in one request whose digest the store compares, or in parts of which it compares each."""
-        about = {"Bucket": file.bucket, "Key": file.key}
-        if file.bytes <= PART_BYTES:
-            _asked(
-                file,
-                lambda: self._client.put_object(
-                    **about,
-                    Body=stream,
-                    Metadata=file.metadata,
-                    ChecksumSHA256=base64.b64encode(bytes.fromhex(file.sha256)).decode(),
-                ),
-            )
-            return
         extra = {"Metadata": file.metadata, "ChecksumAlgorithm": "CRC32"}
-        _asked(
-            file,
-            lambda: self._client.upload_fileobj(
-                stream, file.bucket, file.key, ExtraArgs=extra, Config=self._parts
-            ),
-        )
+        try:
+            client.upload_fileobj(stream, file.bucket, file.key, ExtraArgs=extra, Config=parts)
+        except ClientError as error:
+            code = str(error.response.get("Error", {}).get("Code") or "")
+            raise _refused(file, by_client_error(error), code) from error
+        except (BotoCoreError, Boto3Error) as error:
+            raise _away(file, error) from error
+
+
+def _wanted(file: StagedFile, start: int) -> dict[str, str]:
+    """The headers of a request for a file's content from a byte on."""
+    headers = {"Accept-Encoding": "identity"}
+    if file.etag:
+        headers["If-Match"] = f'"{file.etag}"'
+    if start:
+        headers["Range"] = f"bytes={start}-"
+    return headers
 
 
 def _signed(file: StagedFile) -> Any:
     if file.signed is None:
         raise StagingError(Trouble.DENIED, f"The hub gave no way to {file.url}.")
     return file.signed
-
-
-def _asked(file: StagedFile, call: Callable[[], T]) -> T:
-    """What a call of boto3 gives; its errors as ours."""
-    from boto3.exceptions import Boto3Error
-    from botocore.exceptions import BotoCoreError, ClientError
-
-    try:
-        return call()
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code") or "")
-        raise _refused(file, by_client_error(error), code) from error
-    except (BotoCoreError, Boto3Error) as error:
-        raise _away(file, error) from error
 
 
 def _refused(file: StagedFile, trouble: Trouble, code: str) -> StagingError:
@@ -238,21 +266,28 @@ def _code(body: bytes) -> str:
         return ""
 
 
-def _provider(grant: Grant, renew: Callable[[], Grant]) -> Any:
+def _credentials(grant: Grant, renew: Callable[[], Grant]) -> Any:
+    """A grant's keys, and those that come after them."""
+    from botocore.credentials import RefreshableCredentials
+
+    return RefreshableCredentials.create_from_metadata(
+        metadata=_metadata(grant.keys),
+        refresh_using=lambda: _metadata(renew().keys),
+        method="fallow",
+        advisory_timeout=300,
+        mandatory_timeout=120,
+    )
+
+
+def _provider(credentials: Any) -> Any:
     """What botocore asks for credentials."""
-    from botocore.credentials import CredentialProvider, RefreshableCredentials
+    from botocore.credentials import CredentialProvider
 
     class Granted(CredentialProvider):
         METHOD = "fallow"
 
         def load(self) -> Any:
-            return RefreshableCredentials.create_from_metadata(
-                metadata=_metadata(grant.keys),
-                refresh_using=lambda: _metadata(renew().keys),
-                method=self.METHOD,
-                advisory_timeout=300,
-                mandatory_timeout=120,
-            )
+            return credentials
 
     return Granted()
 

@@ -20,7 +20,7 @@ from fallow.storage.objects import CHUNK_BYTES, Objects
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8
+AT_ONCE = 4
 """Files that are moved at the same time."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 20.0

@@ -50,7 +50,8 @@ def fetch_json(url: str, issuer: TrustedIssuer, *, deadline_s: float = DEADLINE_
 
 def _get(url: str, ca_file: Path | None, deadline_s: float) -> bytes:
     import requests
-    import urllib3
+
+    from fallow.web import BROKEN, arrived
 
     end = time.monotonic() + deadline_s
     with requests.Session() as session:
@@ -70,11 +71,11 @@ def _get(url: str, ca_file: Path | None, deadline_s: float) -> bytes:
                     raise NotAvailableError(f"{url} answers {response.status_code}.", retryable=True)
                 raw = b""
                 while len(raw) <= MAX_BYTES and time.monotonic() < end:
-                    chunk = response.raw.read1(MAX_BYTES + 1 - len(raw))
+                    chunk = arrived(response.raw, MAX_BYTES + 1 - len(raw))
                     if not chunk:
                         return raw
                     raw += chunk
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
+        except (*BROKEN, ValueError) as error:
             raise NotAvailableError(f"{url} cannot be read: {error}.", retryable=True) from error
     raise NotAvailableError(f"{url} gives more than {MAX_BYTES // 1024} KiB or is too slow.", retryable=True)
 
