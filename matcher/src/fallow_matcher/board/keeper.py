@@ -7,19 +7,15 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import get_args
 
 from markupsafe import Markup
 from sqlalchemy.exc import SQLAlchemyError
 
 from fallow.errors import FallowError
-from fallow.rules.model import Published
 from fallow_matcher.board import render
 from fallow_matcher.board.figures import Figures, Reader
 
 logger = logging.getLogger(__name__)
-
-EVERYTHING: frozenset[Published] = frozenset(get_args(Published))
 
 
 WAITS_EVERY_S = 600
@@ -114,8 +110,11 @@ class Keeper:
 
     def _made(self, version: int) -> Board:
         figures = self._reader.read()
-        members = _view(figures, EVERYTHING, members=True)
-        return Board(version, figures, _view(figures, figures.published, members=False), members)
+        sections = render.sections(figures)
+        public = {name: each for name, each in sections.items() if render.PARTS[name] in figures.published}
+        return Board(
+            version, figures, _view(figures, public, members=False), _view(figures, sections, members=True)
+        )
 
     def _run(self, look: Callable[[], None], every_s: float) -> None:
         look()
@@ -123,7 +122,9 @@ class Keeper:
             look()
 
 
-def _view(figures: Figures, shown: frozenset[Published], *, members: bool) -> View:
-    sections = render.sections(figures, shown)
-    page = render.page("board.html", figures=figures, sections=sections, members=members).encode()
+def _view(figures: Figures, sections: Mapping[str, Markup], *, members: bool) -> View:
+    whole = len(sections) == len(render.PARTS)
+    page = render.page(
+        "board.html", figures=figures, sections=sections, members=members, whole=whole
+    ).encode()
     return View(sections, page, gzip.compress(page, compresslevel=5))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -54,12 +55,20 @@ def page(template: str, **values: Any) -> str:
     return environment().get_template(template).render(**values)
 
 
-def sections(figures: Figures, shown: frozenset[Published]) -> dict[str, Markup]:
-    """The parts of the federation's page that may be shown, by id and in order."""
-    names = ["capacity", "history", "waiting", "waits", "balances", "rules"]
-    parts = {"history": "capacity"}
+PARTS: Mapping[str, Published] = {
+    "capacity": "capacity",
+    "history": "capacity",
+    "waiting": "waiting",
+    "waits": "waits",
+    "balances": "balances",
+    "rules": "rules",
+}
+"""The sections of the federation's page in order, and as what each is published."""
+
+
+def sections(figures: Figures) -> dict[str, Markup]:
+    """All sections of the federation's page, by id and in order."""
     return {
         name: Markup(environment().get_template(f"parts/{name}.html").render(figures=figures))  # noqa: S704 - our own template escapes
-        for name in names
-        if parts.get(name, name) in shown
+        for name in PARTS
     }
