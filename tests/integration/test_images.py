@@ -59,6 +59,31 @@ printf 'Bootstrap: localimage\\nFrom: {home}/small\\n%%labels\\nmade yes\\n' >sm
 """
 
 
+AT = "127.0.0.1:5000"
+REGISTRY = f"""
+version: 0.1
+storage: {{filesystem: {{rootdirectory: /tmp/registry}}}}
+http: {{addr: "{AT}"}}
+"""
+PUSH = """
+import json
+from pathlib import Path
+from urllib.request import Request, urlopen
+api = "http://127.0.0.1:5000/v2/small"
+def blob(digest):
+    return Path("/home/local/layout/blobs/sha256", digest.partition(":")[2]).read_bytes()
+def send(method, url, data, kind):
+    return urlopen(Request(url, method=method, data=data, headers={"Content-Type": kind}))
+[image] = json.loads(Path("/home/local/layout/index.json").read_text())["manifests"]
+manifest = blob(image["digest"])
+said = json.loads(manifest)
+for part in (said["config"], *said["layers"]):
+    place = send("POST", f"{api}/blobs/uploads/", b"", "application/octet-stream").headers["Location"]
+    send("PUT", f"{place}&digest={part['digest']}", blob(part["digest"]), "application/octet-stream")
+send("PUT", f"{api}/manifests/layers", manifest, image["mediaType"])
+"""
+
+
 class Publisher:
     """A user who publishes images from a login host, where Apptainer is."""
 
@@ -213,6 +238,35 @@ def test_images_come_from_layouts_archives_and_definitions_too_and_are_signed(
     assert first in {one["digest"] for one in alice.json("list")}
 
 
+@pytest.fixture
+def registry(alice: Publisher) -> Iterator[str]:
+    """A registry at the login host with the image of a layout, `layers`, and a SIF, `sif`; what both are called there."""
+    alice.shell(MAKE.format(home=HOME, word="registry") + LAYOUT.format(home=HOME))
+    alice.shell("cat >~/registry.yml", stdin=REGISTRY)
+    alice.host.spawn(["docker-registry", "serve", f"{HOME}/registry.yml"], user=USER, log="/tmp/registry.log")
+    try:
+        push = ["/usr/bin/python3", "-c", PUSH]
+        ask = ["/usr/bin/python3", "-c", f"from urllib.request import *; urlopen('http://{AT}/v2/')"]
+        wait_until(lambda: alice.host.run(ask, user=USER, check=False).returncode == 0, "the registry", 60)
+        alice.host.run(push, user=USER)
+        alice.shell(f"apptainer build -F ~/of.sif ~/small && apptainer push --no-https ~/of.sif oras://{AT}/small:sif")
+        yield f"{AT}/small"
+    finally:
+        alice.host.run(["pkill", "-x", "docker-registry"], check=False)
+
+
+def test_images_come_from_a_registry(alice: Publisher, registry: str) -> None:
+    alice.env["APPTAINER_NOHTTPS"] = "1"
+    copied = alice.json("publish", f"oras://{registry}:sif")
+    assert copied["digest"] == f"sha256:{alice.shell('sha256sum ~/of.sif').stdout.split()[0]}"
+    made = alice.json("publish", f"docker://{registry}:layers", "--keep", "~/made.sif")
+    assert alice.json("show", made["digest"])["published"][0]["source"] == f"docker://{registry}:layers"
+    assert alice.shell("apptainer -s exec ~/made.sif cat /word").stdout == "registry\n"
+    unknown = alice.fallow("publish", f"docker://{registry}:never", check=False)
+    assert unknown.returncode == 1
+    assert "Apptainer cannot make an image of" in unknown.stderr
+
+
 def test_a_killed_fetch_holds_nobody_up(
     cedar: Site, bed: Testbed, submit: Callable[..., Batch], others: list[str]
 ) -> None:
@@ -292,7 +346,7 @@ def test_without_fuse_an_image_is_unpacked_once_by_a_pilot(
     words(submit, first, count=3).wait_done()
     [pilot] = {row["pilot"] for row in bare.pilots(state="running")}
     said = (bare.policy.parent / "state" / "pilots" / pilot / "pilot.log").read_text()
-    assert said.count(f"image {first} unpacked, for this node has no FUSE") == 1
+    assert said.count(f"image {first} is unpacked") == 1
 
 
 def test_identical_copies_of_the_site_are_used_and_others_are_not(

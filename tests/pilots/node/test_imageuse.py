@@ -18,7 +18,7 @@ class Pilot:
     def __init__(self, place: Layout, store: Path) -> None:
         store.mkdir()
         self.now, self.place, self.store = 0.0, place, store
-        self.use = ImageUse(place, store, "alder-7", lambda: self.now)
+        self.use = ImageUse(place, store, "alder-7", clock=lambda: self.now)
         Marks(store).put(DIGEST, "alder-7")
         (place.verified / DIGEST).write_text("checked\n")
         self.use.look()

@@ -12,6 +12,7 @@ from typing import Callable
 
 from fallow_pilots.images.marks import TOUCH_S, Marks
 from fallow_pilots.node.layout import Layout, remove_tree
+from fallow_pilots.node.often import OftenUsed
 
 log = logging.getLogger(__name__)
 
@@ -33,16 +34,24 @@ class ImageUse:
         layout: The pilot's directory.
         store: The centre's image store.
         pilot: The pilot's id.
+        often: What is told of each payload that was started.
         clock: Seconds that only grow.
     """
 
     def __init__(
-        self, layout: Layout, store: Path, pilot: str, clock: Callable[[], float] = time.monotonic
+        self,
+        layout: Layout,
+        store: Path,
+        pilot: str,
+        often: OftenUsed | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._layout = layout
         self._marks = Marks(store)
         self._pilot = pilot
         self._clock = clock
+        self._often = often
+        self._seen: set[str] = set()
         self._used_at: dict[str, float] = {}
         self._touched_at = clock()
         self._pressed_at = self._marks.pressed_at()
@@ -57,12 +66,16 @@ class ImageUse:
         """The pilot ends: nothing is in use any more."""
         self._over.set()
         self._thread.join(LOOK_S)
+        if self._often is not None:
+            self._often.stop()
         for digest in self._checked():
             self._marks.drop(digest, self._pilot)
 
     def look(self) -> None:
         """Touch the marks now and then; let go of what has not been used for a while."""
         now = self._clock()
+        if self._often is not None:
+            self._often.look(self._started())
         used, checked = self._in_use(), self._checked()
         pressed_at, self._pressed_at = self._pressed_at, self._marks.pressed_at()
         kept_s = IDLE_S if pressed_at == self._pressed_at else 0
@@ -84,9 +97,17 @@ class ImageUse:
         if digest in self._in_use():
             return
         self._marks.drop(digest, self._pilot)
+        if self._often is not None:
+            self._often.forget(digest)
         directory = self._layout.unpacked / digest
         if directory.is_dir():
             remove_tree(directory)
+
+    def _started(self) -> list[str]:
+        """The image of each payload that was started since the last look; those that have ended are among them."""
+        uses = {entry.name for entry in self._layout.requests.iterdir() if USE.fullmatch(entry.name)}
+        new, self._seen = uses - self._seen, uses
+        return [name.partition(".")[0] for name in new]
 
     def _in_use(self) -> set[str]:
         """The images of payloads that run; what ended payloads left is removed."""

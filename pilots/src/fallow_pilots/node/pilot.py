@@ -20,6 +20,7 @@ from fallow_pilots.node.imagerequests import ImageRequests
 from fallow_pilots.node.imageuse import ImageUse
 from fallow_pilots.node.lifecycle import Asked, End, verdict
 from fallow_pilots.node.nodecheck import examine
+from fallow_pilots.node.often import OftenUsed
 from fallow_pilots.node.pool import Pool
 from fallow_pilots.node.report import Reporter, proxy_environment, report
 from fallow_pilots.node.several import own_part, write_outcome
@@ -160,7 +161,9 @@ def _live(
     pool = Pool(place, examined.programs, way)
     pool.start()
     life.offered = time.time(), examined.node.cores
-    use = ImageUse(place, spec.image_store_dir, spec.pilot)
+    # Where scratch is in memory or shared, a directory of many small files would cost more than it brings.
+    often = OftenUsed(place) if examined.node.capabilities.get("FallowScratch") == "local" else None
+    use = ImageUse(place, spec.image_store_dir, spec.pilot, often)
     use.start()
     supervisor = Supervisor(
         spec=spec,

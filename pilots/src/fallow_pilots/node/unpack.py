@@ -1,4 +1,8 @@
-"""Images as directories, for nodes without FUSE: unpacked once by a pilot, not once by every job as Apptainer does."""
+"""Images as directories, unpacked once by a pilot: for nodes without FUSE, where Apptainer would do it for every job, and
+for images that many short jobs run in.
+
+Usage: python -m fallow_pilots.node.unpack IMAGE DIGEST DIRECTORY
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import logging
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
-from fallow.errors import NotAvailableError
+from fallow.errors import FallowError, NotAvailableError
 from fallow_pilots.node.finding import find_program
 from fallow_pilots.node.layout import remove_tree
 
@@ -51,7 +56,7 @@ def unpacked(image: Path, digest: str, into: Path) -> Path:
     free = shutil.disk_usage(into).free
     if free < size:
         raise NotAvailableError(
-            f"This node has no FUSE, and unpacking the image takes up to {size} bytes; {into} has {free} free.",
+            f"Unpacking the image takes up to {size} bytes; {into} has {free} free.",
             remedy="Let the pilots' user read and write /dev/fuse, or name a larger scratch directory.",
             retryable=True,
         )
@@ -62,7 +67,7 @@ def unpacked(image: Path, digest: str, into: Path) -> Path:
     finally:
         if draft.exists():
             remove_tree(draft)
-    log.info("image sha256:%s unpacked, for this node has no FUSE", digest)
+    log.info("image sha256:%s is unpacked", digest)
     return target
 
 
@@ -85,3 +90,18 @@ def _unpack(image: Path, into: Path) -> None:
     if done.returncode != 0:
         said = " ".join(done.stderr.split())[-300:]
         raise NotAvailableError(f"Apptainer cannot unpack {image}: {said}", retryable=True)
+
+
+def main() -> int:
+    """Entry point; a failure is one line on standard error and a status other than 0."""
+    image, digest, into = sys.argv[1:]
+    try:
+        unpacked(Path(image), digest, Path(into))
+    except FallowError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
