@@ -45,7 +45,12 @@ def test_a_few_short_jobs_run_through_fallow_and_a_batch_system(
     fallow = Staying(place, "Fallow", tmp_path, Site(CENTRE, bed.layout()), image, PERSON)
     found = bench_short_jobs.measure([fallow, Slurm(place)], rounds=1, jobs=2, chain=1)
     rows = bench_short_jobs.table({"systems": found, "container_s": bench_short_jobs.bare_starts(place)})
-    assert [row["system"] for row in rows] == ["Fallow", "Slurm", "the container alone"]
+    assert [row["system"] for row in rows] == [
+        "Fallow",
+        "Slurm",
+        "the container alone, mounted",
+        "the container alone, unpacked",
+    ]
 
 
 def test_the_hub_tells_what_its_parts_take(bed: Testbed) -> None:
