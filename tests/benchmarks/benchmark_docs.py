@@ -98,7 +98,7 @@ def main() -> None:
         (KEPT / f"{name}.json").write_text(text, encoding="utf-8")
     documents = kept()
     for name in plots.DRAWN.keys() & documents.keys():
-        (KEPT / f"{name}.svg").write_bytes(plots.draw(documents[name]))
+        (KEPT / f"{name}.svg").write_text(plots.draw(documents[name]), encoding="utf-8")
     for page, text in texts(documents).items():
         put_figures(page, text)
 

@@ -10,10 +10,10 @@ from typing import Any
 Figures = Mapping[str, Any]
 
 
-def draw(document: Mapping[str, Any]) -> bytes:
+def draw(document: Mapping[str, Any]) -> str:
     """The plot of a benchmark that is in DRAWN."""
     chart = DRAWN[document["benchmark"]](document["figures"])
-    return bytes(chart.render(disable_xml_declaration=True))
+    return str(chart.render(disable_xml_declaration=True)) + "\n"
 
 
 def short_jobs(figures: Figures) -> Any:
