@@ -2,7 +2,7 @@
 
 Usage: python -m tests.benchmarks.bench_reclaim [--rounds N]
 
-One centre with one node of two cores, a pilot that takes the whole of it, and jobs that always wait. In each of ten rounds:
+One centre with one node of two cores, a pilot that takes the whole of it, and jobs that always wait. In each of five rounds:
 a local job is submitted, and Slurm starts it in the pilot's place (it gives a preempted job 15 s of grace, of which a pilot
 takes what it needs); the local job ends, and a federation's job runs there; `withdraw --now` is called, and it returns when
 Slurm says that the node is free; `resume`, and a federation's job runs again. A job runs when its program is among the
@@ -128,7 +128,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description="From idle node to job, and from job to idle node.")
-    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--rounds", type=int, default=5)
     asked = parser.parse_args()
     about = conditions()
     with tempfile.TemporaryDirectory() as folder:

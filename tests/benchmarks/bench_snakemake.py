@@ -164,7 +164,7 @@ def shown(times: dict[str, float]) -> str:
 def main() -> None:
     """Measure and show."""
     parser = argparse.ArgumentParser(description="Whole workflows by three executors.")
-    parser.add_argument("--rules", type=int, default=60)
+    parser.add_argument("--rules", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="these ways only")
     asked = parser.parse_args()
