@@ -11,6 +11,7 @@ from fallow_testbed.layout import Layout
 from fallow_testbed.wait import serve, wait_until
 
 GATEWAY_PORT = 8443
+MATCHER_METRICS_PORT = 9101
 GATEWAY_URL = f"https://hub:{GATEWAY_PORT}"
 SETTINGS = "/etc/fallow/hub.toml"
 TLS = "/etc/fallow/tls"
@@ -39,6 +40,8 @@ def hub_toml(layout: Layout) -> str:
         f'operators = ["{next(iter(spec.centres))}.{issuer.OPERATOR}"]',
         f"capacity_sample_s = {SAMPLE_S}",
         f"matching_interval_s = {SAMPLE_S}",
+        "[ports]",
+        f"matcher_metrics = {MATCHER_METRICS_PORT}",
         "[storage]",
         f'endpoint = "{s3.ENDPOINT}"',
         f'bucket = "{s3.BUCKET}"',
