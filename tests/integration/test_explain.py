@@ -86,7 +86,7 @@ def jobs(
     """Jobs of alice (of alder) and mona (of cedar), by name; removed after the last test."""
     directory, run = tmp_path_factory.mktemp("jobs"), f"explain-{os.getpid()}"
     hers = {name: spec for name, (spec, _, _) in TOO_BIG.items()}
-    hers |= {"runs": {}, "done": {"argv": ("true",)}, "held": {"walltime_s": 5}}
+    hers |= {"runs": {"centre": "alder"}, "done": {"argv": ("true",)}, "held": {"walltime_s": 5}}
     found = at("alice", submitted, hers, image, directory, run)
     found |= at("mona", submitted, {"first": AT_CEDAR}, image, directory, run)
     yield found
