@@ -19,6 +19,9 @@ from fallow_pilots.relay.terms import lock_of, log_of, places, renew, targets_of
 
 log = logging.getLogger(__name__)
 
+_started: list[subprocess.Popen[bytes]] = []
+"""What was started to outlive its starter: kept, as Python warns of a running process that nobody knows any more."""
+
 
 class Keeper:
     """Keeps the relay of one centre, where its policy wants one.
@@ -54,7 +57,11 @@ class Keeper:
     def _running(self) -> str | None:
         if holder(lock_of(self._path)) is not None:
             return None
-        ended = self._process.poll() if self._process else None
+        ended = None
+        if self._process is not None:
+            ended = self._process.poll()
+            if ended is None:
+                return None  # it is about to listen
         self._process = subprocess.Popen(
             [sys.executable, "-m", "fallow_pilots.relay", str(self._path)],
             stdin=subprocess.DEVNULL,
@@ -63,5 +70,6 @@ class Keeper:
             start_new_session=True,
             cwd="/",
         )
+        _started.append(self._process)
         log.info("the relay is started as process %d", self._process.pid)
         return f"The relay cannot listen; see {log_of(self._path)}." if ended else None
