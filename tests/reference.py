@@ -10,12 +10,13 @@ from typing import Any
 import click
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
-from tests.matcher.conftest import on_disk
+from tests.matcher.conftest import on_disk, raw_settings
 
 from fallow.cli import fallow
 from fallow_matcher.gateway.access import Access, UserWho
 from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import build
+from fallow_matcher.settings import HubSettings
 
 PAGES = Path(__file__).parents[1] / "docs" / "reference"
 
@@ -157,7 +158,8 @@ def paragraph(text: str) -> str:
 def pages() -> dict[str, str]:
     """Each page by its name."""
     with tempfile.TemporaryDirectory() as folder:
-        services = build(on_disk(Path(folder)))
+        settings = HubSettings.model_validate(raw_settings(Path(folder)))
+        services = build(on_disk(Path(folder), settings))
         try:
             return {"api.md": api(create_app(services)), "cli.md": cli()}
         finally:

@@ -30,7 +30,7 @@ from sqlalchemy import Engine, insert
 from tests.benchmarks.outcome import as_rows as table
 from tests.benchmarks.outcome import conditions, tell
 from tests.matcher.board.conftest import run
-from tests.matcher.conftest import ISSUER, on_disk
+from tests.matcher.conftest import ISSUER, on_disk, raw_settings
 
 from fallow.offers import Offer, Shape
 from fallow_matcher.capacity.series import DAY_S
@@ -39,6 +39,7 @@ from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import Services, build
 from fallow_matcher.ledger.tables import EPOCH, RUN, STANDING
 from fallow_matcher.matching.decision import Decision, Place, store
+from fallow_matcher.settings import HubSettings
 
 TITLE = "The hub's page"
 WORK_TYPES = ("analysis", "production", "test", "urgent")
@@ -164,7 +165,8 @@ def main() -> None:
         launchers = [
             {"name": centre, "launcher_issuer": ISSUER, "launcher_sub": centre} for centre in centres
         ]
-        settings = on_disk(folder, centres=launchers, issuers=[{"url": ISSUER, "centre_root": "/fallow"}])
+        raw = raw_settings(folder, centres=launchers, issuers=[{"url": ISSUER, "centre_root": "/fallow"}])
+        settings = on_disk(folder, HubSettings.model_validate(raw))
         services = build(settings)
         filled(services.database, centres, options.jobs, now)
         shown(services, centres, options.jobs, now)

@@ -59,9 +59,8 @@ def raw_settings(root: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
-def on_disk(root: Path, **changes: Any) -> HubSettings:
+def on_disk(root: Path, settings: HubSettings) -> HubSettings:
     """A hub below `root` that `fallow hub configure` has been run for."""
-    settings = HubSettings.model_validate(raw_settings(root, **changes))
     configure(settings, root / "condor")
     settings.storage.keys_file.write_text('access_key = "hub"\nsecret_key = "not-a-real-secret"\n')
     settings.storage.keys_file.chmod(0o600)
@@ -109,9 +108,9 @@ def settings(tmp_path: Path) -> HubSettings:
 
 
 @pytest.fixture
-def configured(tmp_path: Path) -> HubSettings:
+def configured(settings: HubSettings, tmp_path: Path) -> HubSettings:
     """A hub that `fallow hub configure` has been run for."""
-    return on_disk(tmp_path)
+    return on_disk(tmp_path, settings)
 
 
 @dataclass
