@@ -13,8 +13,9 @@ import pytest
 from fallow.messages import SCOPE_PILOT
 from fallow.offers import OfferState
 from fallow.reports import PilotReport
+from fallow_pilots.credentials import Credentials
 from fallow_pilots.halt import Halt, set_halt
-from fallow_pilots.launcher import Report
+from fallow_pilots.launcher import Launcher, Report
 from fallow_pilots.order import Wish
 from fallow_pilots.reconcile import ABSENT_S
 from fallow_pilots.record import PilotRecord, State
@@ -282,6 +283,21 @@ def test_no_pilot_starts_with_an_expired_token(centre: TestCentre) -> None:
     report = cycle(centre)
     assert (report.launched, report.clause) == (0, "halt")
     assert report.reason.startswith("The token for pilots expired at 2026-03-02 13:00:00 UTC.")
+
+
+def test_no_pilot_starts_while_nodes_have_no_way_to_the_hub(centre: TestCentre) -> None:
+    launcher = Launcher(
+        centre.policy,
+        centre.batch,
+        centre.store,
+        Credentials(centre.hub, centre.store, centre.layout.token),
+        centre.hub.published.append,
+        centre.hub.report,
+        centre.clock,
+        relay=lambda _: "The relay cannot listen.",
+    )
+    report = launcher.cycle(60)
+    assert (report.launched, report.clause, report.reason) == (0, "halt", "The relay cannot listen.")
 
 
 def test_the_pilots_token_is_renewed_at_half_its_life(centre: TestCentre) -> None:
