@@ -1,4 +1,4 @@
-"""A centre whose nodes have no way out: its launcher's relay leads them to the hub and its store, and nowhere else."""
+"""A centre whose nodes have no way out and no disk: its launcher's relay leads them to the hub and its store only."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from tests.integration.conftest import inside, published
 from tests.integration.pilots.sites import Site
-from tests.integration.pilots.work import USER, Batch, submitted
+from tests.integration.pilots.work import STARTS, USER, Batch, submitted
 
 from fallow_pilots.relay import connect
-from fallow_testbed import network, people
+from fallow_testbed import hub, network, people
 from fallow_testbed.host import Host
 from fallow_testbed.images import ensure_sif
 from fallow_testbed.progress import Progress
@@ -28,11 +28,12 @@ DECLARATION = """
 nodes = 1
 cores = 6
 outbound = false
+scratch_mb = 2000
 pilots = { max_pilots = 1, cores = 4, memory_mb = 4096, idle_exit_s = 600 }
 [users]
 alice = { centre = "oak" }
 """
-CUT_S = 10
+CUT_S = 5
 LOOK = """
 import socket, ssl, urllib.request
 unchecked = ssl._create_unverified_context()
@@ -107,8 +108,17 @@ def test_jobs_reach_the_hub_and_its_store_and_nothing_else(oak: Oak, tmp_path: P
     assert batch.wait_done()["look"].centre == "oak"
 
 
+def test_files_in_memory_are_taken_from_the_memory_that_is_offered(oak: Oak) -> None:
+    checked = json.loads(oak.site.login.run(["cat", "/home/pilot/state/pilots/oak-1/node.json"]).stdout)
+    assert checked["attributes"]["FallowScratch"] == "memory"
+    ask = ["condor_status", "-constraint", "PartitionableSlot", "-af", "TotalSlotMemory", "TotalSlotDisk"]
+    said = oak.bed.host("hub").run(ask, user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT).stdout
+    memory_mb, disk_kb = (float(word) for word in said.split())
+    assert memory_mb + disk_kb / 1024 <= 4096
+
+
 def test_a_killed_relay_and_a_cut_network_lose_and_double_nothing(oak: Oak) -> None:
-    long = oak.submit({"long": ("sh", "-c", f"sleep {CUT_S + 20}")})
+    long = oak.submit({"long": ("sh", "-c", f'{STARTS} test "${{starts:-0}}" -gt 0 || sleep {CUT_S + 5}')})
     long.wait_running()
     short = oak.submit({f"short-{number}": ("true",) for number in range(SHORT)}, memory_mb=64)
     short.wait("the first ends", lambda found: any(job.succeeded for job in found.values()))
