@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import re
-import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +14,7 @@ from fallow.messages import Federation
 from fallow.settings import parse
 from fallow_pilots.loop import holder
 from fallow_pilots.policy import Policy
+from fallow_pilots.relay import keeper
 from fallow_pilots.relay.keeper import Keeper
 from fallow_pilots.relay.terms import lock_of, read_terms
 
@@ -42,12 +40,10 @@ def eventually(holds: Callable[[], bool]) -> None:
 @pytest.fixture
 def terms(tmp_path: Path) -> Iterator[Path]:
     """Where the terms lie; the relay that was started there is ended."""
-    path = tmp_path / "relay.json"
-    yield path
-    path.unlink(missing_ok=True)
-    found = re.match(r"process ([0-9]+) ", holder(lock_of(path)) or "")
-    if found:
-        os.kill(int(found[1]), signal.SIGKILL)
+    yield tmp_path / "relay.json"
+    for process in vars(keeper)["_started"]:
+        process.kill()
+        process.wait()
 
 
 @pytest.fixture
@@ -75,11 +71,11 @@ def test_open_centres_have_no_relay(policy: Callable[..., Policy], terms: Path) 
 def test_one_relay_is_started_and_leads_to_the_hub(policy: Callable[..., Policy], terms: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as free:
         port = free.getsockname()[1]
-    keeper = Keeper(policy(profile="relay", relay_host="127.0.0.1", relay_port=port), terms)
-    assert keeper.keep(FEDERATION) is None
+    kept = Keeper(policy(profile="relay", relay_host="127.0.0.1", relay_port=port), terms)
+    assert kept.keep(FEDERATION) is None
     eventually(lambda: holder(lock_of(terms)) is not None)
     running = holder(lock_of(terms))
-    assert keeper.keep(FEDERATION) is None
+    assert kept.keep(FEDERATION) is None
     assert holder(lock_of(terms)) == running
     known = read_terms(terms)
     assert known is not None
@@ -92,13 +88,13 @@ def test_one_relay_is_started_and_leads_to_the_hub(policy: Callable[..., Policy]
 
 
 def test_a_place_that_is_not_known_is_said(policy: Callable[..., Policy], terms: Path) -> None:
-    keeper = Keeper(policy(profile="relay", also=["nowhere.invalid:443"]), terms)
-    assert "no IPv4 address of nowhere.invalid" in str(keeper.keep(FEDERATION))
+    kept = Keeper(policy(profile="relay", also=["nowhere.invalid:443"]), terms)
+    assert "no IPv4 address of nowhere.invalid" in str(kept.keep(FEDERATION))
 
 
 def test_a_relay_that_cannot_listen_is_said(policy: Callable[..., Policy], terms: Path) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as taken:
         network = {"profile": "relay", "relay_host": "127.0.0.1", "relay_port": taken.getsockname()[1]}
-        keeper = Keeper(policy(**network), terms)
-        keeper.keep(FEDERATION)
-        eventually(lambda: "cannot listen" in str(keeper.keep(FEDERATION)))
+        kept = Keeper(policy(**network), terms)
+        kept.keep(FEDERATION)
+        eventually(lambda: "cannot listen" in str(kept.keep(FEDERATION)))
