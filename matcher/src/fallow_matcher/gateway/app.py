@@ -6,13 +6,11 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from fastapi import FastAPI, Request, Response
 
 from fallow import __version__
 from fallow.errors import FallowError
-from fallow.messages import Refusal
 from fallow_matcher.board import account, own, public
 from fallow_matcher.gateway import (
     audit,
@@ -35,9 +33,23 @@ from fallow_matcher.gateway.services import Services
 
 logger = logging.getLogger(__name__)
 
-_REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refusal} for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503)
-}
+ROUTERS = [
+    module.router
+    for module in (
+        routes,
+        rules,
+        capacity,
+        explain,
+        reports,
+        ledger,
+        campaigns,
+        images,
+        staging,
+        public,
+        account,
+        own,
+    )
+]
 
 
 def create_app(services: Services) -> FastAPI:
@@ -52,19 +64,9 @@ def create_app(services: Services) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        responses=_REFUSALS,
     )
     app.state.services = services
-    routes.install(app)
-    rules.install(app)
-    capacity.install(app)
-    explain.install(app)
-    reports.install(app)
-    ledger.install(app)
-    campaigns.install(app)
-    images.install(app)
-    staging.install(app)
-    for router in (public.router, account.router, own.router):
+    for router in ROUTERS:
         app.router.routes.extend(router.routes)  # one by one, so that the guard below sees each
     counted = metrics.install(app, services)
     errors.install(app)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, Query
 from sqlalchemy import Connection, Row
 
 from fallow.campaigns.document import CampaignName, StageName
@@ -30,9 +30,11 @@ from fallow.errors import RefusedError, UsageError
 from fallow_matcher.campaigns import actions, injection, query
 from fallow_matcher.database import reading, writing
 from fallow_matcher.gateway.access import Access, User, UserWho
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.exchange import work_types_of
 from fallow_matcher.gateway.hub import Hub
+
+router = APIRouter(responses=REFUSALS)
 
 PATH = "/v1/campaigns"
 PAGE = 1000
@@ -48,6 +50,7 @@ T = TypeVar("T")
 Act = Callable[[Connection, Row[Any], float], int]
 
 
+@router.get(PATH)
 def get_campaigns(hub: Hub, caller: Reader) -> Campaigns:
     """The caller's campaigns, or all of the centre for who steers them, the latest first."""
     with reading(hub.database) as connection:
@@ -56,6 +59,7 @@ def get_campaigns(hub: Hub, caller: Reader) -> Campaigns:
         )
 
 
+@router.post(PATH)
 def post_campaign(hub: Hub, plan: Plan, caller: Submitter) -> Status:
     """Begin to inject a campaign, or go on with it; nothing of a new one starts before its rows are complete."""
     types = work_types_of(caller, hub.settings.restricted_work_types)
@@ -76,6 +80,7 @@ def post_campaign(hub: Hub, plan: Plan, caller: Submitter) -> Status:
     return status
 
 
+@router.post(PATH + "/{name}/rows")
 def post_rows(hub: Hub, name: CampaignName, rows: NewRows, caller: Submitter) -> Added:
     """Add the rows that the campaign has not."""
 
@@ -86,6 +91,7 @@ def post_rows(hub: Hub, name: CampaignName, rows: NewRows, caller: Submitter) ->
     return _written(hub, add)
 
 
+@router.post(PATH + "/{name}/complete")
 def post_complete(hub: Hub, name: CampaignName, caller: Submitter) -> Status:
     """Say that all rows are there: the campaign starts."""
 
@@ -96,12 +102,14 @@ def post_complete(hub: Hub, name: CampaignName, caller: Submitter) -> Status:
     return _written(hub, seal)
 
 
+@router.get(PATH + "/{name}")
 def get_status(hub: Hub, name: CampaignName, caller: Reader) -> Status:
     """A campaign in sums."""
     with reading(hub.database) as connection:
         return query.status(connection, _steered(connection, caller, name))
 
 
+@router.get(PATH + "/{name}/rows")
 def get_rows(
     hub: Hub,
     name: CampaignName,
@@ -129,6 +137,7 @@ def get_rows(
     return RowPage(rows=found[:limit], more=len(found) > limit)
 
 
+@router.get(PATH + "/{name}/log")
 def get_log(
     hub: Hub,
     name: CampaignName,
@@ -148,6 +157,7 @@ def get_log(
     return found
 
 
+@router.post(PATH + "/{name}/pause")
 def post_pause(hub: Hub, name: CampaignName, caller: Editor) -> Done:
     """Start nothing more; what runs goes on."""
     return _do(
@@ -159,21 +169,25 @@ def post_pause(hub: Hub, name: CampaignName, caller: Editor) -> Done:
     )
 
 
+@router.post(PATH + "/{name}/resume")
 def post_resume(hub: Hub, name: CampaignName, caller: Editor) -> Done:
     """Go on."""
     return _do(hub, caller, name, "resume", actions.resume)
 
 
+@router.post(PATH + "/{name}/cancel")
 def post_cancel(hub: Hub, name: CampaignName, caller: Canceller) -> Done:
     """End the campaign: what waits never starts, what runs is stopped."""
     return _do(hub, caller, name, "cancel", actions.cancel)
 
 
+@router.post(PATH + "/{name}/set")
 def post_set(hub: Hub, name: CampaignName, wanted: Change, caller: Editor) -> Done:
     """Change priority or resources of what has not started."""
     return _do(hub, caller, name, "set", lambda at, found, now: actions.change(at, found, wanted, now))
 
 
+@router.post(PATH + "/{name}/retry")
 def post_retry(hub: Hub, name: CampaignName, wanted: Selection, caller: Submitter) -> Done:
     """Run failed rows again."""
     return _do(hub, caller, name, "retry", lambda at, found, now: actions.retry(at, found, wanted, now))
@@ -225,19 +239,3 @@ def _of(connection: Connection, caller: User, name: str, *, others: bool) -> Row
 
 def _steers(caller: User) -> bool:
     return bool(work_types_of(caller, (STEERS,)))
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; the caller's parameter of each says who may call it."""
-    app.get(PATH)(get_campaigns)
-    app.post(PATH)(post_campaign)
-    app.get(PATH + "/{name}")(get_status)
-    app.get(PATH + "/{name}/rows")(get_rows)
-    app.post(PATH + "/{name}/rows")(post_rows)
-    app.post(PATH + "/{name}/complete")(post_complete)
-    app.get(PATH + "/{name}/log")(get_log)
-    app.post(PATH + "/{name}/pause")(post_pause)
-    app.post(PATH + "/{name}/resume")(post_resume)
-    app.post(PATH + "/{name}/cancel")(post_cancel)
-    app.post(PATH + "/{name}/set")(post_set)
-    app.post(PATH + "/{name}/retry")(post_retry)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, Query
 
 from fallow.capacity import CapacityHistory
 from fallow.capacity_requests import CapacityRequests, RequestBody
@@ -25,8 +25,10 @@ from fallow_matcher.gateway.access import (
     Policy,
     User,
 )
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
+
+router = APIRouter(responses=REFUSALS)
 
 _ANYBODY = Depends(Access(Anybody()))
 _LAUNCHER = Access(OwnCentresLauncher())
@@ -47,6 +49,7 @@ _CENTRES = Access(OfTheCentre())
 LONGEST_S = 400 * 86_400
 
 
+@router.put("/v1/offers/{centre}", status_code=204)
 def put_offer(
     hub: Hub, centre: CentreName, offer: Offer, caller: Annotated[Launcher, Depends(_LAUNCHER)]
 ) -> None:
@@ -66,11 +69,13 @@ def put_offer(
     )
 
 
+@router.get("/v1/offers", dependencies=[_ANYBODY])
 def offers(hub: Hub) -> Offers:
     """The offers that have not expired."""
     return Offers(offers=hub.offers.standing(datetime.now(UTC)))
 
 
+@router.get("/v1/capacity/history", dependencies=[_ANYBODY])
 def history(hub: Hub, since_s: Annotated[int, Query(ge=60, le=LONGEST_S)] = 7 * 86_400) -> CapacityHistory:
     """What each centre offered, ran and used in the last `since_s` seconds."""
     until = datetime.now(UTC)
@@ -79,6 +84,7 @@ def history(hub: Hub, since_s: Annotated[int, Query(ge=60, le=LONGEST_S)] = 7 * 
     return CapacityHistory(since=since, until=until, step_s=step_s, points=points)
 
 
+@router.get("/v1/requests/{centre}")
 def get_requests(
     hub: Hub,
     centre: CentreName,
@@ -89,6 +95,7 @@ def get_requests(
     return CapacityRequests(requests=requests.last(hub.database, centre, offer))
 
 
+@router.put("/v1/requests/{centre}")
 def put_request(
     hub: Hub, centre: CentreName, body: RequestBody, caller: Annotated[User, Depends(_ADMIN)]
 ) -> CapacityRequests:
@@ -105,12 +112,3 @@ def put_request(
         wanted=body.wanted.value,
     )
     return get_requests(hub, centre, caller)
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; the dependency of each says who may call it."""
-    app.put("/v1/offers/{centre}", status_code=204)(put_offer)
-    app.get("/v1/offers", dependencies=[_ANYBODY])(offers)
-    app.get("/v1/requests/{centre}")(get_requests)
-    app.put("/v1/requests/{centre}")(put_request)
-    app.get("/v1/capacity/history", dependencies=[_ANYBODY])(history)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -12,10 +13,15 @@ from starlette.exceptions import HTTPException
 
 from fallow.errors import FallowError, NotAvailableError
 from fallow.messages import Refusal
+from fallow.rules.history import HistoryError
 from fallow.tokens import TokenError
 
 logger = logging.getLogger(__name__)
 
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    status: {"model": Refusal} for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503)
+}
+"""How any route may refuse, for its description."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 429: "too_many_requests"}
 
 
@@ -70,6 +76,12 @@ def install(app: FastAPI) -> None:
     async def _away(_: Request, error: NotAvailableError) -> JSONResponse:
         logger.warning("not available: %s", error.what)
         return answer(503, "temporarily_unavailable", error.what, 10)
+
+    @app.exception_handler(HistoryError)
+    async def _tampered(_: Request, error: HistoryError) -> JSONResponse:
+        # Unlike other faults of the hub, this one is everybody's to know.
+        logger.error("%s", error)
+        return answer(500, "history_broken", str(error))
 
     @app.exception_handler(SQLAlchemyError)
     async def _database(_: Request, error: SQLAlchemyError) -> JSONResponse:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Body, Depends, FastAPI, Path
+from fastapi import APIRouter, Body, Depends, Path
 
 from fallow.errors import RefusedError
 from fallow.explanations import Explanation
@@ -13,15 +13,18 @@ from fallow.reports import JobId
 from fallow_matcher.explain.hypothetical import Person
 from fallow_matcher.explain.material import Sources, situation_now, situation_of
 from fallow_matcher.gateway.access import Access, User, UserWho
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.exchange import work_types_of
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.gateway.services import Services
 from fallow_matcher.identities import user_identity
 
+router = APIRouter(responses=REFUSALS)
+
 _READER = Access(UserWho("query"))
 
 
+@router.get("/v1/jobs/{job}/explain")
 def get_explanation(
     hub: Hub, job: Annotated[JobId, Path()], caller: Annotated[User, Depends(_READER)]
 ) -> Explanation:
@@ -37,6 +40,7 @@ def get_explanation(
         raise GatewayError(422, "invalid_request", error.what) from error
 
 
+@router.post("/v1/fit")
 def post_fit(
     hub: Hub, asked: Annotated[FitQuestion, Body()], caller: Annotated[User, Depends(_READER)]
 ) -> FitAnswers:
@@ -61,9 +65,3 @@ def post_fit(
 
 def _sources(hub: Services) -> Sources:
     return Sources(hub.settings, hub.pool, hub.offers, hub.database, hub.store)
-
-
-def install(app: FastAPI) -> None:
-    """Add the routes; the dependency of each says who may call it."""
-    app.get("/v1/jobs/{job}/explain")(get_explanation)
-    app.post("/v1/fit")(post_fit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path, Query
+from fastapi import APIRouter, Depends, Path, Query
 
 from fallow.errors import NotAvailableError, RefusedError
 from fallow.images.messages import (
@@ -28,9 +28,11 @@ from fallow.messages import Digest, ImageUpload, ImageUrl
 from fallow.queue.spec import image_path
 from fallow_matcher.database import reading, writing
 from fallow_matcher.gateway.access import Access, Caller, Member, User, UserWho
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.images import catalogue
+
+router = APIRouter(responses=REFUSALS)
 
 Reader = Annotated[Caller, Depends(Access(Member()))]
 Submitter = Annotated[User, Depends(Access(UserWho("submit")))]
@@ -40,6 +42,7 @@ OneName = Annotated[Name, Path()]
 OneTag = Annotated[TagWord, Path()]
 
 
+@router.get("/v1/images")
 def get_images(
     hub: Hub,
     caller: Reader,  # noqa: ARG001 - a member, whoever it is
@@ -50,6 +53,7 @@ def get_images(
         return catalogue.page(connection, after)
 
 
+@router.get("/v1/images/{digest}")
 def get_image(hub: Hub, digest: OneDigest, caller: Reader) -> ImageUrl:  # noqa: ARG001 - a member, whoever it is
     """Where to read an image."""
     size = hub.store.image_bytes(digest)
@@ -58,6 +62,7 @@ def get_image(hub: Hub, digest: OneDigest, caller: Reader) -> ImageUrl:  # noqa:
     return ImageUrl(url=hub.store.image_url(digest, "get_object", hub.settings.lives.url_s), bytes=size)
 
 
+@router.put("/v1/images/{digest}")
 def put_image(hub: Hub, digest: OneDigest, caller: Submitter) -> ImageUpload:
     """Where to write an image; once, and nothing that has another digest."""
     if hub.store.image_bytes(digest) is not None:
@@ -67,6 +72,7 @@ def put_image(hub: Hub, digest: OneDigest, caller: Submitter) -> ImageUpload:
     return ImageUpload(url=url)
 
 
+@router.get("/v1/images/{digest}/record")
 def get_record(hub: Hub, digest: OneDigest, caller: Reader) -> Image:  # noqa: ARG001 - a member, whoever it is
     """What is known of an image; one that nobody has published has a size and nothing else."""
     with reading(hub.database) as connection:
@@ -79,6 +85,7 @@ def get_record(hub: Hub, digest: OneDigest, caller: Reader) -> Image:  # noqa: A
     return Image(digest=digest, bytes=size, published=[])
 
 
+@router.post("/v1/images/{digest}")
 def post_image(hub: Hub, digest: OneDigest, statement: Statement, caller: Submitter) -> Image:
     """Say something of an image that is stored; the store has to vouch for what it holds, or it is read again."""
     if (statement.key is None) != (statement.signature is None):
@@ -105,6 +112,7 @@ def post_image(hub: Hub, digest: OneDigest, statement: Statement, caller: Submit
     return found
 
 
+@router.delete("/v1/images/{digest}")
 def delete_image(hub: Hub, digest: OneDigest, caller: Submitter) -> Removed:
     """Take back what the caller published, or the centre that the caller speaks for; the image goes with the last."""
     person = caller.centre, caller.name
@@ -122,12 +130,14 @@ def delete_image(hub: Hub, digest: OneDigest, caller: Submitter) -> Removed:
     return Removed(removed=not left)
 
 
+@router.get("/v1/tags")
 def get_tags(hub: Hub, caller: Reader) -> Tags:  # noqa: ARG001 - a member, whoever it is
     """Every tag."""
     with reading(hub.database) as connection:
         return Tags(tags=catalogue.tags(connection))
 
 
+@router.get("/v1/tags/{owner}/{name}/{tag}")
 def get_tag(hub: Hub, owner: OneOwner, name: OneName, tag: OneTag, caller: Reader) -> Tag:
     """What a tag means now."""
     wanted = _in_full(caller, owner, name, tag)
@@ -138,6 +148,7 @@ def get_tag(hub: Hub, owner: OneOwner, name: OneName, tag: OneTag, caller: Reade
     return found
 
 
+@router.put("/v1/tags/{owner}/{name}/{tag}")
 def put_tag(hub: Hub, owner: OneOwner, name: OneName, tag: OneTag, wanted: SetTag, caller: Submitter) -> Tag:
     """Let a tag of the caller's, or of the centre that the caller speaks for, mean an image."""
     full = _require_own(caller, owner, name, tag)
@@ -155,6 +166,7 @@ def put_tag(hub: Hub, owner: OneOwner, name: OneName, tag: OneTag, wanted: SetTa
     return found
 
 
+@router.delete("/v1/tags/{owner}/{name}/{tag}")
 def delete_tag(hub: Hub, owner: OneOwner, name: OneName, tag: OneTag, caller: Submitter) -> Removed:
     """Take a tag away."""
     full = _require_own(caller, owner, name, tag)
@@ -166,6 +178,7 @@ def delete_tag(hub: Hub, owner: OneOwner, name: OneName, tag: OneTag, caller: Su
     return Removed(removed=False)
 
 
+@router.get("/v1/queued-images")
 def get_queued(hub: Hub, caller: Reader) -> AllWanted:  # noqa: ARG001 - a member, whoever it is
     """The images that waiting jobs need, so that a centre can have them before the jobs come."""
     try:
@@ -224,18 +237,3 @@ def _absent(digest: str) -> GatewayError:
 
 def _record(hub: Hub, caller: User, event: str, **more: object) -> None:
     hub.audit.write(event, iss=caller.iss, sub=caller.sub, jti=caller.jti, centre=caller.centre, **more)
-
-
-def install(app: FastAPI) -> None:
-    """Add the routes."""
-    app.get("/v1/images")(get_images)
-    app.get("/v1/images/{digest}")(get_image)
-    app.put("/v1/images/{digest}")(put_image)
-    app.post("/v1/images/{digest}")(post_image)
-    app.delete("/v1/images/{digest}")(delete_image)
-    app.get("/v1/images/{digest}/record")(get_record)
-    app.get("/v1/tags")(get_tags)
-    app.get("/v1/tags/{owner}/{name}/{tag}")(get_tag)
-    app.put("/v1/tags/{owner}/{name}/{tag}")(put_tag)
-    app.delete("/v1/tags/{owner}/{name}/{tag}")(delete_tag)
-    app.get("/v1/queued-images")(get_queued)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query
+from fastapi import APIRouter, Depends, Query
 
 from fallow.ledger.messages import (
     AllPilots,
@@ -23,11 +23,13 @@ from fallow.ledger.messages import (
 from fallow.offers import CentreName
 from fallow.tokens import TokenError, authorise
 from fallow_matcher.gateway.access import Access, Caller, Launcher, Policy, User
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.ledger import query, standings
 from fallow_matcher.ledger.reconcile import reconcile
 from fallow_matcher.rules import in_force
+
+router = APIRouter(responses=REFUSALS)
 
 
 class UserOrLauncher(Policy):
@@ -52,6 +54,7 @@ Since = Annotated[int, Query(ge=0, le=_LATEST, description="Unix time; only what
 Until = Annotated[int, Query(ge=0, le=_LATEST, description="Unix time; only what ended before.")]
 
 
+@router.get("/v1/ledger/balance")
 def get_balance(hub: Hub, caller: Who) -> Balances:  # noqa: ARG001 - who asks does not matter
     """The standing of every centre now."""
     now, rules = time.time(), in_force(hub.database).rules
@@ -66,6 +69,7 @@ def get_balance(hub: Hub, caller: Who) -> Balances:  # noqa: ARG001 - who asks d
     )
 
 
+@router.get("/v1/ledger/usage")
 def get_usage(
     hub: Hub,
     caller: Who,
@@ -86,6 +90,7 @@ def get_usage(
     return Usage(since=_moment(since), until=_moment(until), sums=found)
 
 
+@router.get("/v1/ledger/lines")
 def get_lines(
     hub: Hub,
     caller: Who,
@@ -98,11 +103,13 @@ def get_lines(
     return Lines(centre=caller.centre, lines=found[:LINES], more=len(found) > LINES)
 
 
+@router.get("/v1/ledger/pilots")
 def get_pilots(hub: Hub, caller: Who, since: Since = 0, until: Until = _LATEST) -> AllPilots:  # noqa: ARG001
     """What the pilots of every centre offered, by their own reports."""
     return AllPilots(centres=query.pilots(hub.database, since, until))
 
 
+@router.get("/v1/ledger/reconciliation")
 def get_reconciliation(hub: Hub, caller: Who, since: Since = 0, until: Until = _LATEST) -> Reconciliation:
     """How far the hub's view and the pilots' agree; single runs only of the caller's own centre."""
     agreements, differences = reconcile(hub.database, since, until, time.time())
@@ -118,12 +125,3 @@ def get_reconciliation(hub: Hub, caller: Who, since: Since = 0, until: Until = _
 
 def _moment(unix_s: float) -> datetime:
     return datetime.fromtimestamp(unix_s, UTC)
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; each identifies its caller, who must belong to a centre."""
-    app.get("/v1/ledger/balance")(get_balance)
-    app.get("/v1/ledger/usage")(get_usage)
-    app.get("/v1/ledger/lines")(get_lines)
-    app.get("/v1/ledger/pilots")(get_pilots)
-    app.get("/v1/ledger/reconciliation")(get_reconciliation)

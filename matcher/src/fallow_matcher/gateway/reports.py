@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Path
+from fastapi import APIRouter, Depends, Path
 
 from fallow.reports import PilotName, PilotReport
 from fallow.tokens import TokenError
 from fallow_matcher.gateway.access import Access, Caller, Launcher, Pilot, Policy
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.ledger import reports
+
+router = APIRouter(responses=REFUSALS)
 
 
 class PilotOfItsCentre(Policy):
@@ -38,6 +40,7 @@ _LAUNCHER = Depends(Access(LauncherOfThePilot()))
 OnePilot = Annotated[PilotName, Path()]
 
 
+@router.put("/v1/pilots/{pilot}/report", status_code=204, dependencies=[_PILOT])
 def put_report(hub: Hub, pilot: OnePilot, report: PilotReport) -> None:
     """Store what a pilot says of itself in place of its last report."""
     if report.pilot != pilot:
@@ -45,6 +48,7 @@ def put_report(hub: Hub, pilot: OnePilot, report: PilotReport) -> None:
     reports.keep(hub.database, report)
 
 
+@router.get("/v1/pilots/{pilot}/report", dependencies=[_LAUNCHER])
 def get_report(hub: Hub, pilot: OnePilot) -> PilotReport:
     """The last report of a pilot."""
     found = reports.latest(hub.database, pilot)
@@ -55,9 +59,3 @@ def get_report(hub: Hub, pilot: OnePilot) -> PilotReport:
 
 def _centre(pilot: str) -> str:
     return pilot.rpartition("-")[0]
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; the dependency of each says who may call it."""
-    app.put("/v1/pilots/{pilot}/report", status_code=204, dependencies=[_PILOT])(put_report)
-    app.get("/v1/pilots/{pilot}/report", dependencies=[_LAUNCHER])(get_report)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Annotated
 
-from fastapi import Body, Depends, FastAPI, Form, Request, Response
+from fastapi import APIRouter, Body, Depends, Form, Request, Response
 from fastapi.responses import JSONResponse
 from pydantic import StringConstraints
 
@@ -26,10 +26,12 @@ from fallow_matcher.gateway.access import (
     User,
     UserWho,
 )
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.exchange import exchange
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.gateway.s3 import SHORTEST_S
+
+router = APIRouter(responses=REFUSALS)
 
 _ANYBODY = Depends(Access(Anybody()))
 _SUBMITTER = Access(UserWho("submit"))
@@ -48,16 +50,19 @@ class StorageRequest(Message):
     """Folder below the user's own that the access is narrowed to, ending in a slash."""
 
 
+@router.get("/healthz", dependencies=[_ANYBODY])
 def healthz() -> Health:
     """Whether the gateway serves."""
     return Health()
 
 
+@router.get("/openapi.json", dependencies=[_ANYBODY], include_in_schema=False)
 def openapi(request: Request) -> JSONResponse:
     """The description of this interface."""
     return JSONResponse(request.app.openapi())
 
 
+@router.get("/v1/federation", dependencies=[_ANYBODY])
 def federation(hub: Hub) -> Federation:
     """What this federation is: all that a client must know beyond this URL."""
     settings = hub.settings
@@ -76,6 +81,7 @@ def federation(hub: Hub) -> Federation:
     )
 
 
+@router.post("/v1/token", dependencies=[_ANYBODY])
 def token(
     hub: Hub,
     response: Response,
@@ -110,6 +116,7 @@ def token(
     )
 
 
+@router.post("/v1/storage")
 def storage(
     hub: Hub,
     response: Response,
@@ -127,12 +134,3 @@ def storage(
 
 def _who(caller: Caller) -> dict[str, object]:
     return {"iss": caller.iss, "sub": caller.sub, "jti": caller.jti, "centre": caller.centre}
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; the dependency of each says who may call it."""
-    app.get("/healthz", dependencies=[_ANYBODY])(healthz)
-    app.get("/openapi.json", dependencies=[_ANYBODY], include_in_schema=False)(openapi)
-    app.get("/v1/federation", dependencies=[_ANYBODY])(federation)
-    app.post("/v1/token", dependencies=[_ANYBODY])(token)
-    app.post("/v1/storage")(storage)

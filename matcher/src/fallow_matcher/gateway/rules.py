@@ -7,20 +7,20 @@ from datetime import UTC, datetime
 from threading import Lock
 from typing import Annotated
 
-from fastapi import Depends, FastAPI, Query, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends, Query
 
 from fallow.errors import SettingsError
 from fallow.rules import parse_rules
 from fallow.rules.entry import Voice
-from fallow.rules.history import HistoryError
 from fallow.rules.messages import ApprovalBody, DocumentBody, HistoryPage, RulesReport, Simulation, report
 from fallow_matcher import rules
 from fallow_matcher.gateway.access import Access, CentresAdmin, Member, User, UserWho
-from fallow_matcher.gateway.errors import GatewayError, answer
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.simulation.apart import compare
 from fallow_matcher.simulation.recorded import described, recorded
+
+router = APIRouter(responses=REFUSALS)
 
 _MEMBER = Depends(Access(Member()))
 _ADMIN = Access(CentresAdmin())
@@ -46,11 +46,13 @@ PAGE_CHARACTERS = 1024 * 1024
 Admin = Annotated[User, Depends(_ADMIN)]
 
 
+@router.get("/v1/rules", dependencies=[_MEMBER])
 def get_rules(hub: Hub) -> RulesReport:
     """The rules in force, and the proposals that centres can approve."""
     return report(rules.current(hub.database), hub.settings.centre_names, datetime.now(UTC))
 
 
+@router.get("/v1/rules/history", dependencies=[_MEMBER])
 def get_history(hub: Hub, after: Annotated[int, Query(ge=0, le=10**9)] = 0) -> HistoryPage:
     """The history of the rules, from the entry that follows number `after`."""
     found = rules.history(hub.database, after=after, limit=PAGE_ENTRIES + 1)
@@ -63,6 +65,7 @@ def get_history(hub: Hub, after: Annotated[int, Query(ge=0, le=10**9)] = 0) -> H
     return HistoryPage(entries=page, more=len(found) > len(page))
 
 
+@router.post("/v1/rules/proposals")
 def post_proposal(hub: Hub, wanted: DocumentBody, caller: Admin) -> RulesReport:
     """Propose rules in the name of the caller's centre; they do not count as approved by it."""
     now = datetime.now(UTC)
@@ -77,6 +80,7 @@ def post_proposal(hub: Hub, wanted: DocumentBody, caller: Admin) -> RulesReport:
     return report(state, centres, now)
 
 
+@router.post("/v1/rules/approvals")
 def post_approval(hub: Hub, wanted: ApprovalBody, caller: Admin) -> RulesReport:
     """Approve proposed rules, by their exact digest, in the name of the caller's centre."""
     now = datetime.now(UTC)
@@ -91,6 +95,7 @@ def post_approval(hub: Hub, wanted: ApprovalBody, caller: Admin) -> RulesReport:
     return report(state, centres, now)
 
 
+@router.post("/v1/rules/simulation")
 def post_simulation(hub: Hub, wanted: DocumentBody, caller: Annotated[User, Depends(_USER)]) -> Simulation:
     """What proposed rules would have done to the work that the ledger has recorded, beside those in force."""
     try:
@@ -115,18 +120,3 @@ def post_simulation(hub: Hub, wanted: DocumentBody, caller: Annotated[User, Depe
 
 def _voice(caller: User) -> Voice:
     return Voice(centre=caller.centre, iss=caller.iss, sub=caller.sub, jti=caller.jti)
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; the dependency of each says who may call it."""
-    app.get("/v1/rules", dependencies=[_MEMBER])(get_rules)
-    app.get("/v1/rules/history", dependencies=[_MEMBER])(get_history)
-    app.post("/v1/rules/proposals")(post_proposal)
-    app.post("/v1/rules/approvals")(post_approval)
-    app.post("/v1/rules/simulation")(post_simulation)
-
-    @app.exception_handler(HistoryError)
-    async def _tampered(_: Request, error: HistoryError) -> JSONResponse:
-        # Unlike other faults of the hub, this one is everybody's to know.
-        logger.error("%s", error)
-        return answer(500, "history_broken", str(error))

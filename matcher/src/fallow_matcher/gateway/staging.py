@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Response
+from fastapi import APIRouter, Depends, Response
 
 from fallow.errors import RefusedError
 from fallow.storage.failures import StagingError, Trouble
@@ -14,10 +14,14 @@ from fallow_matcher.campaigns import grants
 from fallow_matcher.campaigns.tickets import Tickets
 from fallow_matcher.database import reading
 from fallow_matcher.gateway.access import Access, Anybody, Caller, Pilot, Policy
-from fallow_matcher.gateway.errors import GatewayError
+from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.gateway.objects import Objects
 from fallow_matcher.gateway.webidentity import DISCOVERY_PATH, JWKS_PATH, WebIdentity
+
+router = APIRouter(responses=REFUSALS)
+
+_ANYBODY = Depends(Access(Anybody()))
 
 _STATUS = {Trouble.MISSING: 404, Trouble.LARGE: 413}
 
@@ -33,6 +37,7 @@ class AnyPilot(Policy):
 _PILOT = Access(AnyPilot(), counts=False)
 
 
+@router.post("/v1/staging")
 def post_staging(
     hub: Hub, response: Response, caller: Annotated[Pilot, Depends(_PILOT)], wanted: StagingRequest
 ) -> Grant:
@@ -58,19 +63,13 @@ def post_staging(
     return given
 
 
+@router.get(DISCOVERY_PATH, dependencies=[_ANYBODY], include_in_schema=False)
 def get_discovery(hub: Hub) -> dict[str, Any]:
     """The hub as an issuer for its store."""
     return WebIdentity(hub.settings).discovery()
 
 
+@router.get(JWKS_PATH, dependencies=[_ANYBODY], include_in_schema=False)
 def get_jwks(hub: Hub) -> dict[str, Any]:
     """Its public key."""
     return WebIdentity(hub.settings).jwks()
-
-
-def install(app: FastAPI) -> None:
-    """Add every route; the dependency of each says who may call it."""
-    anybody = Depends(Access(Anybody()))
-    app.post("/v1/staging")(post_staging)
-    app.get(DISCOVERY_PATH, dependencies=[anybody], include_in_schema=False)(get_discovery)
-    app.get(JWKS_PATH, dependencies=[anybody], include_in_schema=False)(get_jwks)
