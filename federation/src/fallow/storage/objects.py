@@ -97,7 +97,7 @@ class _Web:
                 yield answer
             finally:
                 answer.close()  # where all was read, the connection is kept
-        except (HTTPError, HTTPException, OSError) as error:
+        except (HTTPError, HTTPException) as error:  # what else comes is our own, such as a full disk
             # The exception's text holds the signed URL, which is as good as a password.
             raise _away(file, error) from None
 
