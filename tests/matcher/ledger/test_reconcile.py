@@ -228,3 +228,10 @@ def test_lines_come_in_pages_and_are_those_of_the_centre(hub: Hub) -> None:
     assert sorted(line.job for line in (*first, *rest)) == ["1.0", "2.0", "3.0", "4.0", "5.0"]
     assert len(query.lines(hub.engine, "south", 0, NOW)) == 5
     assert query.lines(hub.engine, "west", 0, NOW) == []
+
+
+def test_those_that_have_ended_lately_are_known(hub: Hub) -> None:
+    reports.keep(hub.engine, report(written=NOW - 500))
+    reports.keep(hub.engine, report(pilot="south-2", written=NOW))
+    reports.keep(hub.engine, report(pilot="south-3", ended=False))
+    assert reports.ended(hub.engine, NOW - 100) == {"south-2"}

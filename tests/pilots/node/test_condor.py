@@ -9,6 +9,7 @@ import pytest
 
 from fallow_pilots.node.condor import (
     HOME_FIRST,
+    LONGEST,
     Node,
     Programs,
     literal,
@@ -88,6 +89,17 @@ def test_the_jobs_hook_is_always_ours(values: dict[str, str], place: Layout) -> 
 def test_the_pilot_only_dials_out(values: dict[str, str]) -> None:
     assert values["CCB_ADDRESS"] == "$(COLLECTOR_HOST)"
     assert values["COLLECTOR_HOST"] == "hub.example.org:9618"
+
+
+@pytest.mark.parametrize(("length", "shared"), [(LONGEST, "True"), (LONGEST + 1, "False")])
+def test_daemons_share_a_port_where_there_is_room_for_the_socket(
+    make_spec: Make, length: int, shared: str
+) -> None:
+    node = Node(hostname="wn1", cores=4, memory_mb=4000, disk_kb=2048)
+    place = Layout(Path("/scratch".ljust(length, "x")))
+    found = settings(make_spec(), place, PROGRAMS, node, until=1_800_000_000)
+    assert found["USE_SHARED_PORT"] == shared
+    assert ("SHARED_PORT" in found["DAEMON_LIST"]) is (shared == "True")
 
 
 def test_the_slot_offers_what_the_launcher_asked_for(values: dict[str, str]) -> None:

@@ -21,6 +21,7 @@ from fallow_matcher.capacity.sample import SLOTS
 from fallow_matcher.explain.order import ATTRIBUTES, Waiter, waiter
 from fallow_matcher.explain.situation import Situation
 from fallow_matcher.gateway.s3 import Store
+from fallow_matcher.ledger import reports
 from fallow_matcher.matching import decision, waiting
 from fallow_matcher.pool import Pool
 from fallow_matcher.rules import in_force
@@ -29,13 +30,15 @@ from fallow_matcher.settings import HubSettings
 logger = logging.getLogger(__name__)
 
 _NUMBERS = (
-    "Name", "FallowCentre", "FallowUntil", "Cpus", "Memory", "Disk", "GPUs",
+    "Name", "FallowCentre", "FallowPilot", "FallowUntil", "Cpus", "Memory", "Disk", "GPUs",
     "TotalSlotCpus", "TotalSlotMemory", "TotalSlotGPUs",
 )  # fmt: skip
 _SIZE = ("FallowCentre", "TotalSlotCpus", "TotalSlotMemory", "TotalSlotGPUs")
 _MOST_WHOLE = 200
 """Slots of which the whole ad is read."""
 
+_SEEN_S = 900
+"""The collector forgets the slots of a pilot that has left well before that, and ignores whoever would remove them."""
 _AROUND_S = 600
 """How far from a job's start the capacity of that moment is looked for."""
 
@@ -62,7 +65,7 @@ def situation_of(sources: Sources, cluster: int, process: int, user: str) -> Sit
         return None
     now = time.time()
     about, rules = record(job), in_force(sources.database)
-    slots = sources.pool.slots(SLOTS, _NUMBERS)
+    slots = _slots(sources, now)
     return Situation(
         now=now,
         job=job,
@@ -87,7 +90,7 @@ def situation_now(sources: Sources) -> Situation:
         NotAvailableError: The collector does not answer.
     """
     now = time.time()
-    slots = sources.pool.slots(SLOTS, _NUMBERS)
+    slots = _slots(sources, now)
     return Situation(
         now=now,
         job=None,
@@ -97,6 +100,12 @@ def situation_now(sources: Sources) -> Situation:
         slots=[_plain(slot) for slot in slots],
         whole=_whole(sources.pool, slots, None),
     )
+
+
+def _slots(sources: Sources, now: float) -> list[Any]:
+    """The pilots' slots, without those of pilots that have said that they ended."""
+    gone = reports.ended(sources.database, now - _SEEN_S)
+    return [slot for slot in sources.pool.slots(SLOTS, _NUMBERS) if slot.get("FallowPilot") not in gone]
 
 
 def _job(pool: Pool, cluster: int, process: int, user: str) -> Any:

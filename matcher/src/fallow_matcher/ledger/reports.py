@@ -67,3 +67,9 @@ def latest(engine: Engine, pilot: str) -> PilotReport | None:
             select(REPORT.c.document).where(REPORT.c.pilot == pilot)
         ).scalar_one_or_none()
     return None if document is None else PilotReport.model_validate_json(document)
+
+
+def ended(engine: Engine, since: float) -> set[str]:
+    """The pilots that have ended after a moment in Unix time, by what they said at their end."""
+    with reading(engine) as connection:
+        return set(connection.execute(select(REPORT.c.pilot).where(REPORT.c.ended >= since)).scalars())

@@ -163,7 +163,6 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
         "CCB_ADDRESS": "$(COLLECTOR_HOST)",
         # A job whose connection broke goes on if the hub finds the pilot again before the job's lease is over.
         "CCB_RECONNECT_TIME": "$RANDOM_INTEGER(3, 10)",
-        "USE_SHARED_PORT": "False",
         "FULL_HOSTNAME": node.hostname,
         "MASTER_NAME": spec.pilot,
         "STARTD_NAME": spec.pilot,
@@ -185,23 +184,22 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
 
 
 def _network(spec: PilotSpec, layout: Layout) -> dict[str, str]:
-    """In an enclave there is one address, and no IPv6.
+    """The daemons share the port of one that has registered with CCB; in an enclave there is one address, and no IPv6.
 
-    A starter holds no token and cannot ask the hub to be called back; nothing can dial it there. So the daemons share the
-    port of one that does: a job whose connection broke is found again.
+    A starter holds no token and cannot ask the hub to be called back, and few nodes can be dialled: by the shared port it is
+    found again after a restart of the hub, and its job goes on.
     """
-    if spec.relay_file is None:
-        return {}
-    found = {"NETWORK_INTERFACE": own_address(spec.pilot), "ENABLE_IPV6": "False"}
-    if len(str(layout.root)) > LONGEST:
-        return found
-    return {
-        **found,
-        "USE_SHARED_PORT": "True",
-        "SHARED_PORT_PORT": "0",
-        "DAEMON_LIST": "MASTER, SHARED_PORT, STARTD",
-        "DAEMON_SOCKET_DIR": "$(RUN)",
-    }
+    found = {"USE_SHARED_PORT": "False"}
+    if len(str(layout.root)) <= LONGEST:
+        found = {
+            "USE_SHARED_PORT": "True",
+            "SHARED_PORT_PORT": "0",
+            "DAEMON_LIST": "MASTER, SHARED_PORT, STARTD",
+            "DAEMON_SOCKET_DIR": "$(RUN)",
+        }
+    if spec.relay_file is not None:
+        found |= {"NETWORK_INTERFACE": own_address(spec.pilot), "ENABLE_IPV6": "False"}
+    return found
 
 
 def _resources(node: Node) -> dict[str, str]:
