@@ -13,6 +13,7 @@ Figures = Mapping[str, Any]
 def draw(document: Mapping[str, Any]) -> str:
     """The plot of a benchmark that is in DRAWN."""
     chart = DRAWN[document["benchmark"]](document["figures"])
+    chart.uuid = document["benchmark"]  # else the same figures draw another file each time
     return str(chart.render(disable_xml_declaration=True)) + "\n"
 
 
