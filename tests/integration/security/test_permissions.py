@@ -57,7 +57,7 @@ def asked_of_a_pilot(operator: Operator, everybody: dict[str, Ping]) -> dict[str
     found: list[dict[str, dict[str, str]]] = []
 
     def answers() -> bool:
-        for address in {line.partition("?")[0].rstrip(">") + ">" for line in operator(*query).stdout.split()}:
+        for address in {dialled(line) for line in operator(*query).stdout.split()}:
             decided = asked(address, everybody)
             if all(decided.values()):
                 found.append(decided)
@@ -65,6 +65,13 @@ def asked_of_a_pilot(operator: Operator, everybody: dict[str, Ping]) -> dict[str
 
     wait_until(answers, "a pilot", 120, pause_s=0.5)
     return found[0]
+
+
+def dialled(address: str) -> str:
+    """The address by which a daemon behind a shared port is dialled, without the broker that the hub would ask."""
+    place, _, rest = address.strip("<>").partition("?")
+    shared = [part for part in rest.split("&") if part.startswith("sock=")]
+    return f"<{'?'.join([place, *shared])}>"
 
 
 def table(seen: dict[str, dict[str, dict[str, str]]]) -> str:
