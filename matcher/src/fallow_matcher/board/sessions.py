@@ -68,7 +68,7 @@ class Sessions:
             self._sessions.pop(_key(request), None)
             while len(self._sessions) >= MOST:
                 del self._sessions[next(iter(self._sessions))]
-            self._sessions[_hash(secret)] = made
+            self._sessions[hash_of(secret)] = made
         set_cookie(answer, COOKIE, secret, int(made.expires - now))
         return made
 
@@ -85,8 +85,9 @@ def set_cookie(answer: Response, name: str, value: str, life_s: int) -> None:
 
 
 def _key(request: Request) -> str:
-    return _hash(request.cookies.get(COOKIE, ""))
+    return hash_of(request.cookies.get(COOKIE, ""))
 
 
-def _hash(secret: str) -> str:
+def hash_of(secret: str) -> str:
+    """What is kept of a secret that a browser holds."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import threading
 import time
@@ -14,6 +13,7 @@ from fallow.login import browser
 from fallow.login.browser import Attempt
 from fallow.login.oidc import Provider, discover
 from fallow.web import Web
+from fallow_matcher.board.sessions import hash_of
 from fallow_matcher.settings import HubSettings, IssuerSettings
 
 SCOPES = "openid wlcg wlcg.groups compute.read compute.create compute.modify compute.cancel"
@@ -73,7 +73,7 @@ class SignIn:
         with self._lock:
             while len(self._pending) >= MOST:
                 del self._pending[next(iter(self._pending))]
-            self._pending[_hash(secret)] = Pending(issuer, attempt, now + LIFE_S)
+            self._pending[hash_of(secret)] = Pending(issuer, attempt, now + LIFE_S)
         return url, secret
 
     def end(self, secret: str, *, code: str, state: str, said_issuer: str | None) -> str:
@@ -84,7 +84,7 @@ class SignIn:
             NotAvailableError: The issuer does not answer.
         """
         with self._lock:
-            pending = self._pending.pop(_hash(secret), None)
+            pending = self._pending.pop(hash_of(secret), None)
         if pending is None or pending.ends <= self._clock():
             raise RefusedError(
                 "This login was not begun in this browser, or took too long.", remedy="Log in again."
@@ -102,7 +102,3 @@ class SignIn:
             said_issuer=said_issuer,
         )
         return tokens.access_token
-
-
-def _hash(secret: str) -> str:
-    return hashlib.sha256(secret.encode()).hexdigest()
