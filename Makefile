@@ -10,7 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PARTS := federation pilots matcher snakemake_executor containers containers/issuer
 
-.PHONY: help demo test lint unit parts integration bench lock down clean machine
+.PHONY: help demo test lint docs unit parts integration bench lock down clean machine
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
@@ -31,10 +31,14 @@ demo: .venv/.ready ## run a variant-calling workflow across three centres on thi
 
 test: lint parts integration ## everything that CI checks
 
-lint: .venv/.ready ## ruff and mypy --strict
+lint: .venv/.ready ## ruff, mypy --strict, and the documentation with every link
 	@$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PARTS:%=%/src) tests
+	$(BIN)/mypy $(PARTS:%=%/src) tests docs/site.py
+	$(BIN)/python docs/site.py
+
+docs: .venv/.ready ## the documentation as a site in build/site
+	@$(BIN)/python docs/site.py
 
 unit: .venv/.ready ## the tests of all parts, from the source tree, in one go
 	@$(BIN)/pytest --ignore tests/integration --ignore tests/benchmarks
@@ -47,7 +51,8 @@ integration: .venv/.ready ## the tests against real HTCondor, Slurm, Apptainer a
 	@$(BIN)/pytest -n 2 --dist loadfile --durations 40 tests/integration --ignore tests/integration/test_testbed.py
 
 bench: .venv/.ready ## the benchmarks; ONLY=name for one
-	@$(BIN)/python -m tests.benchmarks $(ONLY)
+	@containers/setup-machine.sh rclone
+	$(BIN)/python -m tests.benchmarks $(ONLY)
 
 lock: .venv/.ready ## renew the pinned requirements
 	@requirements/lock

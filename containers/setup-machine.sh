@@ -1,7 +1,8 @@
 #!/bin/bash
-# Installs the Debian packages that the testbed and its images need on this machine. Safe to repeat; does nothing where all is there.
+# Installs the Debian packages that the testbed and its images need on this machine, and those that are named. Safe to repeat; does
+# nothing where all is there.
 set -eu
-packages=(python3-venv postgresql chromium prometheus mmdebstrap iproute2 util-linux mount procps squashfs-tools ca-certificates)
+packages=(python3-venv postgresql chromium prometheus mmdebstrap iproute2 util-linux mount procps squashfs-tools ca-certificates "$@")
 missing=()
 for package in "${packages[@]}"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")

@@ -13,8 +13,16 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 BY_NAME = {
-    "bulk", "campaign", "enforcement", "ledger", "production", "simulation", "staging", "startup", "tuning",
+    "bulk", "campaign", "centres", "enforcement", "growth", "ledger", "production", "profiles", "simulation", "startup",
+    "tuning",
 }  # fmt: skip
+BRIEF = {
+    "scale": ("--work", "100"),
+    "short_jobs": ("--jobs", "20", "--chain", "6"),
+    "snakemake": ("--workflows", "second", "--rules", "12"),
+    "staging": ("2",),
+}
+"""What is asked for less in a run of all, so that it takes no more than twenty minutes."""
 
 
 def main() -> int:
@@ -29,7 +37,8 @@ def main() -> int:
     for name in wanted:
         print(f"== {name}", flush=True)
         begun = time.monotonic()
-        argv = [sys.executable, "-m", f"tests.benchmarks.bench_{name}"]
+        brief = () if sys.argv[1:] else BRIEF.get(name, ())
+        argv = [sys.executable, "-m", f"tests.benchmarks.bench_{name}", *brief]
         code = subprocess.run(argv, cwd=HERE.parents[1], check=False).returncode
         failed += [name] * (code != 0)
         print(f"== {name}: {time.monotonic() - begun:.0f} s, exit code {code}", flush=True)

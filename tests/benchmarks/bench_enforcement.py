@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from tests.benchmarks.outcome import as_rows, conditions, tell
 from tests.integration.conftest import inside, published
 from tests.integration.matching.conftest import DECLARATION
 from tests.integration.matching.pool import HISTORY, PROVIDER, Job, Pool
@@ -26,6 +27,7 @@ from fallow_testbed.progress import Progress
 from fallow_testbed.testbed import Testbed
 from fallow_testbed.wait import wait_until
 
+TITLE = "Two ways to have HTCondor go by the policy"
 NODE = f"{PROVIDER}-1"
 CONFIG = "/etc/fallow/condor/condor_config"
 WIDER = """
@@ -178,7 +180,8 @@ def figures(pool: Pool, way: str, runs: list[str]) -> dict[str, str]:
 
 
 def main() -> None:
-    """Measure both ways on one testbed and print what was found."""
+    """Measure both ways on one testbed, and show."""
+    about = conditions()
     with tempfile.TemporaryDirectory() as scratch:
         bed = Testbed(Path(scratch) / "enforcement")
         bed.up(DECLARATION, testbed_layers(), Progress())
@@ -194,17 +197,17 @@ def main() -> None:
             pool = Pool(bed, f"sha256:{packed.sha256}", at)
             pool.record(HISTORY)
             pool.warm("warm")
-            show("negotiator", figures(pool, "negotiator", []))
+            negotiator = figures(pool, "negotiator", [])
             runs: list[str] = []
             with directly(pool, runs):
-                show("direct attach", figures(pool, "direct attach", runs))
+                direct = figures(pool, "direct attach", runs)
         finally:
             bed.down()
-
-
-def show(way: str, found: dict[str, str]) -> None:
-    """Print what was measured of one way."""
-    print(f"{way}:", *(f"  {what}: {value}" for what, value in found.items()), sep="\n", flush=True)
+    rows = [
+        {"measured": what, "negotiator": value, "direct attach": direct[what]}
+        for what, value in negotiator.items()
+    ]
+    tell("enforcement", TITLE, about, {"rows": rows}, as_rows)
 
 
 if __name__ == "__main__":

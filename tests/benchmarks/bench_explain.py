@@ -1,6 +1,6 @@
 """One explanation in a large federation: 50 centres with three shapes each, 10,000 waiting jobs, 1,000 pilots.
 
-Usage: python tests/benchmarks/bench_explain.py
+Usage: python -m tests.benchmarks.bench_explain
 
 Measured is all that the hub does after queue and collector have answered: the ads as they come from there are read, held
 against every offer, ordered, and the answer is made in a process of its own.

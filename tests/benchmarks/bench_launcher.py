@@ -1,6 +1,6 @@
 """A launcher at a large centre: 5,000 nodes, 20,000 waiting jobs, 500 pilots of its own; time of a cycle and memory.
 
-Usage: python tests/benchmarks/bench_launcher.py
+Usage: python -m tests.benchmarks.bench_launcher
 
 The launcher runs as a process of its own, with Slurm's commands replaced by programs that print what Slurm would, and a
 hub that does not answer; waiting for that is no part of the time. Goals: less than 2 s, less than 60 MB of resident memory.
@@ -16,8 +16,8 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from tests.benchmarks.outcome import ROOT, conditions, tell
 from tests.benchmarks.outcome import as_rows as table
-from tests.benchmarks.outcome import conditions, tell
 
 from fallow_pilots.batch import slurm_answers as answers
 from fallow_pilots.record import PilotRecord, State
@@ -90,31 +90,13 @@ def cycles(folder: Path) -> tuple[list[tuple[float, float]], int]:
         begun = datetime.now(UTC) - timedelta(hours=2)
         store.intend(PilotRecord("", State.INTENT, 64, 0, 21600, begun))
     store.close()
-    argv = [sys.executable, __file__, "--child", str(policy)]
+    argv = [sys.executable, "-m", "tests.benchmarks.launcher_alone", str(policy), str(CYCLES)]
     environment = {**os.environ, "PATH": f"{programs}:/usr/bin:/bin"}
-    done = subprocess.run(argv, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(argv, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True, check=True)
     found = re.findall(r"^cycle ([0-9.]+) ([0-9.]+)$", done.stdout, re.MULTILINE)
     times = [(float(wall_s), float(cpu_s)) for wall_s, cpu_s in found]
     (memory_kb,) = re.findall(r"^VmHWM:\s+([0-9]+) kB$", done.stdout, re.MULTILINE)
     return times, int(memory_kb) // 1024
-
-
-def child(policy: Path) -> None:
-    """What `fallow pilot run` does, a few times, in a process that holds nothing else."""
-    import time
-
-    import fallow_pilots.cli  # noqa: F401 - the command imports it
-    from fallow_pilots.centre import Centre
-
-    centre = Centre(policy)
-    launcher = centre.launcher
-    launcher.cycle(60)  # waits for the hub, which is away: it counts for the memory only
-    for _ in range(CYCLES):
-        begun, worked = time.perf_counter(), sum(os.times()[:4])
-        view = launcher.look()
-        launcher.offer(view, launcher.decide(view, centre.credentials.remembered()), 60)
-        sys.stdout.write(f"cycle {time.perf_counter() - begun:.3f} {sum(os.times()[:4]) - worked:.3f}\n")
-    sys.stdout.write(Path("/proc/self/status").read_text())
 
 
 def main() -> int:
@@ -136,7 +118,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--child"]:
-        child(Path(sys.argv[2]))
-    else:
-        sys.exit(main())
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """How fast the ledger takes in HTCondor's records, and what a balance costs when it has a million.
 
-Usage: python tests/benchmarks/bench_ledger.py [--runs N] [--url URL]
+Usage: python -m tests.benchmarks.bench_ledger [--runs N] [--url URL]
 
 Writes history files as HTCondor 25.14's shadows do (a whole job ad of 4 kB for each run), has the ledger read them, and asks
 for balances and sums. Time to write the files does not count; `load` tells how busy the machine was with other work.
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-from sqlalchemy import func, select
+from sqlalchemy import Engine, func, select, text
 from tests.benchmarks.outcome import as_rows as table
 from tests.benchmarks.outcome import conditions, tell
 
@@ -48,6 +48,15 @@ def record(number: int, luck: random.Random) -> str:
         f"JobCurrentStartDate = {started}\nEpochWriteDate = {started + wall_s}\nRemoteUserCpu = {wall_s}.0\n"
         f'RemoteSysCpu = 1.0\n*** EPOCH ClusterId={number} ProcId=0 RunInstanceId=0 Owner="o" CurrentTime={NOW}\n'
     )
+
+
+def database_bytes(engine: Engine) -> int:
+    """How large the whole database is."""
+    size = "SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"
+    if engine.dialect.name == "postgresql":
+        size = "SELECT pg_database_size(current_database())"
+    with reading(engine) as connection:
+        return int(connection.execute(text(size)).scalar_one())
 
 
 def typical_ms(call: Callable[[], object], times: int) -> float:
@@ -92,6 +101,7 @@ def main() -> None:
         measured = {
             "runs": stored,
             "record_bytes": size // count,
+            "database_bytes_per_run": database_bytes(engine) // stored,
             "ingest_per_s": round(stored / taken_s),
             "ingest_per_s_of_the_last": round(count / last_s),
             "ingest_per_cpu_s": round(stored / cpu_s),

@@ -1,6 +1,6 @@
 """A pilot in a long life: resident memory of its own process, without HTCondor, after 100,000 jobs.
 
-Usage: python tests/benchmarks/bench_pilot.py
+Usage: python -m tests.benchmarks.bench_pilot
 
 A process of its own imports what a pilot runs, follows a startd's history of 100,000 jobs as it grows, and makes the report
 that goes to the hub. Goal: less than 60 MB. (On the testbed tests/integration/pilots/test_node.py looks at a pilot at work.)
@@ -11,8 +11,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
+from tests.benchmarks.outcome import ROOT, conditions, tell
 from tests.benchmarks.outcome import as_rows as table
-from tests.benchmarks.outcome import conditions, tell
 
 TITLE = "A pilot after a long life"
 JOBS, BATCH, GOAL_MB = 100_000, 200, 60
@@ -67,7 +67,8 @@ def main() -> int:
         print(life())
         return 0
     about = conditions()
-    done = subprocess.run([sys.executable, __file__, "life"], capture_output=True, text=True, check=True)
+    argv = [sys.executable, "-m", "tests.benchmarks.bench_pilot", "life"]
+    done = subprocess.run(argv, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
     held = int(done.stdout)
     rows = [
         {"what": f"resident memory after {JOBS:,} jobs", "value": f"{held} MB", "goal": f"< {GOAL_MB} MB"}

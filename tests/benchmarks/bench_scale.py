@@ -103,7 +103,7 @@ def while_running(hub: HubAtWork, digest: str) -> float:
 
     job = {"image": digest, "argv": ("sleep", "600"), "name": "job"}
     at(submitted, run, [{**job, "key": str(number)} for number in range(SHADOWS)])
-    wait_until(lambda: all(job.started for job in at(status_of, run).values()), "running jobs", 180)
+    wait_until(lambda: all(job.started for job in at(status_of, run).values()), "running jobs", 180, 1)
     held_mb = hub.shadow_mb()
     at(removed, run)
     return held_mb

@@ -1,6 +1,6 @@
 """What federating brings by policy, over dealings of a trace and over generated work; docs/explanation/simulation.md has it.
 
-Usage: python -m tests.benchmarks.bench_simulation [TRACE.swf.gz] [--json FILE]
+Usage: python -m tests.benchmarks.bench_simulation [TRACE.swf.gz]
 
 The trace is LCG-2005-1 of the Parallel Workloads Archive (thanks to Hui Li); it is not part of this repository. Without one
 only generated work is simulated. Nothing is timed but the last case: the same figures come out on every machine.
@@ -8,18 +8,17 @@ only generated work is simulated. Nothing is timed but the last case: the same f
 
 from __future__ import annotations
 
-import json
-import os
-import platform
 import random
 import resource
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from tests.benchmarks.outcome import conditions, tell
+from tests.benchmarks.simulation_tables import CENTRES, tables
 
 from fallow.rules import default_text, parse_rules
 from fallow_matcher.simulation import swf
@@ -32,7 +31,7 @@ from fallow_matcher.simulation.policies import ByRules
 from fallow_matcher.simulation.study import BUILT_IN, cheating, compare
 from fallow_matcher.simulation.workload import Job, Workload, steady
 
-CENTRES = ("first", "second", "third")
+TITLE = "What federating brings, simulated"
 LOADS = (0.8, 0.95)
 RULES = parse_rules(default_text())
 GENERATED = 5
@@ -118,15 +117,7 @@ def measured(name: str, jobs: Sequence[Job], load: float, *, cheats: bool) -> di
             for each in (cheating(workload, CENTRES[2], honest, alone, RULES) if cheats else [])
         },
     }
-    fallow = told["policies"]["fallow"]
-    beside = " ".join(f"{fallow['relative'][centre] or 0:.2f}" for centre in CENTRES)
-    with_rider = " ".join(f"{tenth['fallow'][centre] or 0:.2f}" for centre in CENTRES)
-    print(
-        f"{name:18} load {load}: alone {told['alone_min']['all']:5.0f} min, fallow cuts {100 * fallow['cut']:5.1f} %; "
-        f"{beside}; third gives a tenth: {with_rider}; "
-        + ", ".join(f"{strategy} {100 * each['gain']:+.0f} %" for strategy, each in told["cheats"].items()),
-        flush=True,
-    )
+    print(f"{name}, load {load}", file=sys.stderr, flush=True)
     return told
 
 
@@ -155,25 +146,40 @@ def million() -> dict[str, float]:
     figures("fallow", workload, simulate(workload, ByRules(RULES), books), books, None)
     took_s = time.process_time() - began
     most_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f"{len(jobs)} jobs of 1 to 8 cores: {took_s:.0f} s of one core, {most_mb:.0f} MB")
     return {"jobs": len(jobs), "cpu_s": took_s, "memory_mb": most_mb}
 
 
-def machine() -> str:
-    """The processor and how many cores of it there are."""
-    found = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
-    return f"{found[0].partition(': ')[2] if found else platform.machine()}, {os.cpu_count()} cores"
+def table(figures: dict[str, Any]) -> list[dict[str, str]]:
+    """What people look at: Fallow's rules in each case."""
+    return [
+        {
+            "work": case["case"],
+            "load": f"{case['load']:.0%}",
+            "jobs": f"{case['jobs']:,}",
+            "mean wait alone": f"{case['alone_min']['all']:.0f} min",
+            "cut by": f"{case['policies']['fallow']['cut']:.1%}",
+            "each centre beside alone": beside(case["policies"]["fallow"]["relative"]),
+            "third gives a tenth": beside(case["tenth"]["fallow"]),
+        }
+        for case in figures["cases"]
+    ]
+
+
+def beside(waits: dict[str, float | None]) -> str:
+    """The centres' waits beside what they wait alone."""
+    return " ".join(f"{waits[centre] or 0:.2f}" for centre in CENTRES)
+
+
+def more(figures: dict[str, Any]) -> Iterator[str]:
+    """All policies, for the page about the simulation."""
+    yield from tables(figures)
 
 
 def main() -> None:
-    """Print a line for each case and load, and write all as JSON if asked to."""
-    words = sys.argv[1:]
-    out = Path(words.pop(words.index("--json") + 1)) if "--json" in words else None
-    trace = next((Path(word) for word in words if not word.startswith("--")), None)
-    document = {
-        "date": f"{datetime.now(UTC):%Y-%m-%d}",
-        "python": platform.python_version(),
-        "machine": machine(),
+    """Simulate all cases at all loads, and show."""
+    about = conditions()
+    trace = Path(sys.argv[1]) if sys.argv[1:] else None
+    found = {
         "rules": {
             "balance_factor": RULES.balance_factor,
             "credit_line": RULES.credit_line,
@@ -184,8 +190,7 @@ def main() -> None:
             measured(name, jobs, load, cheats=cheats) for name, jobs, cheats in cases(trace) for load in LOADS
         ],
     }
-    if out is not None:
-        out.write_text(json.dumps(document, indent=1) + "\n")
+    tell("simulation", TITLE, about, found, table)
 
 
 if __name__ == "__main__":

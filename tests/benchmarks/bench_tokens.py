@@ -1,6 +1,6 @@
 """How many tokens one core validates in a second: tokens never seen before, and tokens that come again.
 
-Usage: python tests/benchmarks/bench_tokens.py [--seconds S]
+Usage: python -m tests.benchmarks.bench_tokens [--seconds S]
 
 The keys are cached, so the network has no part in it. `distinct` checks every signature; `repeated` is one
 of 100 tokens that was validated before, as when a client makes many calls; `PyJWT alone` decodes the same

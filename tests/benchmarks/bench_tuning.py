@@ -21,12 +21,13 @@ from typing import Any
 
 from tests.benchmarks.outcome import conditions, spread, tell
 from tests.benchmarks.short_jobs.federated import Fallow
-from tests.benchmarks.short_jobs.system import LOOK_S, Place
+from tests.benchmarks.short_jobs.system import Place
 from tests.integration.conftest import inside, published
 from tests.integration.pilots.sites import Site
 from tests.integration.pilots.work import LONG, removed, status_of, submitted
 
 from fallow.client import connect
+from fallow.queue import Queue
 from fallow.queue.hub import open_queue
 from fallow.queue.session import bindings
 from fallow_testbed import hub, people
@@ -40,7 +41,9 @@ from fallow_testbed.wait import wait_until
 DECLARATION = Path(__file__).with_name("tuning.toml")
 TITLE = "HTCondor's settings: Fallow's choice and the default"
 CENTRE, SLOTS = "alder", 8
-PAUSE_S, LIMIT_S, SETTLE_S = 3, 60, 3
+PAUSE_S, LIMIT_S, SETTLE_S = 6, 60, 3
+ASK_S = 0.6
+"""Between two questions to the hub, which answers 120 of one person in a minute."""
 RE_READ = """
 for folder in /scratch/fallow-*/config.d; do printf '%s\\n' "$0" >"$folder/60-tuning"; done
 for process in $(pgrep -x condor_startd); do kill -HUP "$process"; done
@@ -81,6 +84,16 @@ KNOBS = {
         "with_input",
         "a starter whose input has arrived starts the job, instead of asking again 5 s later",
     ),
+    "KeepClaimIdle, a centre's own jobs": Knob(
+        (
+            "JOB_TRANSFORM_NAMES = $(JOB_TRANSFORM_NAMES) Apart",
+            "JOB_TRANSFORM_Apart @=end",
+            "  SET KeepClaimIdle 0",
+            "@end",
+        ),
+        "chain",
+        "a slot waits 4 s for the next job of its centre's user, as the next rule of a workflow",
+    ),
     "CLAIM_WORKLIFE, a centre's own jobs": Knob(
         ("CLAIM_WORKLIFE = 0",),
         "home",
@@ -95,7 +108,8 @@ KNOBS = {
     ),
 }
 WHAT = {
-    "one": "one job, 3 s after the last",
+    "one": "one job, 6 s after the last",
+    "chain": "one job, right after the last",
     "with_input": "one job with a file",
     "strangers": "16 strangers' jobs",
     "home": "48 jobs",
@@ -120,6 +134,11 @@ class Bench:
             taken.append(self.alice.batch(1))
         return taken
 
+    def chain(self, runs: int) -> list[float]:
+        """A job right after another."""
+        self.alice.batch(1)
+        return [self.alice.batch(1) for _ in range(runs)]
+
     def with_input(self, runs: int) -> list[float]:
         """A job with a file."""
         return [self.with_file.batch(1) for _ in range(runs)]
@@ -142,7 +161,9 @@ class Bench:
 
         job = {"name": "job", "image": self.alice.digest, "argv": LONG}
         ids = at(submitted, run, [{**job, "key": str(number)} for number in range(runs)])
-        wait_until(lambda: all(each.started for each in at(status_of, run).values()), "running jobs", 180)
+        wait_until(
+            lambda: all(each.started for each in at(status_of, run).values()), "running jobs", 180, ASK_S
+        )
         begun = time.monotonic()
         at(vacated, ids)
         again: dict[str, float] = {}
@@ -153,7 +174,7 @@ class Bench:
                 for key, each in found.items()
                 if each.starts > 1 and key not in again
             }
-            time.sleep(LOOK_S)
+            time.sleep(ASK_S)
         at(removed, run)
         return [*again.values(), *[float(LIMIT_S)] * (runs - len(again))]
 
@@ -185,8 +206,10 @@ class Bench:
 
 def vacated(ids: Sequence[str]) -> None:
     """Take away the slots of jobs; called at the desk, as their owner."""
-    call = open_queue(connect())._call  # Fallow itself never does that
-    call("take the slots away", "act", bindings().JobAction.VacateFast, list(ids))
+    queue = open_queue(connect())
+    assert isinstance(queue, Queue)
+    # Fallow itself never does that.
+    queue._call("take the slots away", "act", bindings().JobAction.VacateFast, list(ids))
 
 
 def operator(host: Host, *argv: str) -> None:

@@ -27,6 +27,9 @@ FIRST = ("short_jobs", "snakemake", "reclaim", "scale", "tuning")
 QUOTING = {
     ROOT / "docs" / "explanation" / "scale.md": ("scale",),
     ROOT / "docs" / "explanation" / "tuning.md": ("tuning",),
+    ROOT / "docs" / "explanation" / "simulation.md": ("simulation",),
+    ROOT / "docs" / "how-to" / "run-a-campaign.md": ("campaign", "production"),
+    ROOT / "docs" / "how-to" / "operate-a-hub.md": ("growth",),
     ROOT / "snakemake_executor" / "docs" / "further.md": ("startup", "bulk"),
 }
 """Other pages that show some of them."""

@@ -16,7 +16,7 @@ from typing import Any
 from fallow.output import show
 
 ROOT = Path(__file__).resolve().parents[2]
-LEFT = ROOT / "build" / "bench"
+LEFT = Path(os.environ.get("FALLOW_BENCH_DIR") or ROOT / "build" / "bench")
 """Where `make bench` leaves its JSON; `benchmark_docs` takes it from there into the docs."""
 
 

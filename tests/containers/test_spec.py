@@ -25,6 +25,41 @@ def test_every_host_has_an_address_of_its_own() -> None:
     assert len(set(addresses.values())) == len(addresses) == 2 + 2 * 10
 
 
+@pytest.mark.parametrize(
+    ("declared", "host", "reached"),
+    [
+        ({}, "oak-1", None),
+        ({"nodes_reach": "login"}, "oak-1", ["oak"]),
+        ({"edge": "proxy"}, "oak-1", ["oak", "oak-edge", "oak-2"]),
+        ({"edge": "proxy"}, "oak", ["oak-edge", "oak-1", "oak-2"]),
+        ({"edge": "proxy", "nodes_reach": "login"}, "oak-1", ["oak"]),
+        ({"edge": "ssh", "nodes_reach": "login"}, "oak-edge", None),
+        ({"edge": "proxy"}, "hub", None),
+    ],
+)
+def test_a_closed_centre_reaches_what_is_declared(
+    declared: dict[str, object], host: str, reached: list[str] | None
+) -> None:
+    spec = parse(Federation, {"centres": {"oak": {"nodes": 2, **declared}}}, source="test")
+    addresses = spec.addresses()
+    assert spec.reach(host) == (None if reached is None else [addresses[name] for name in reached])
+
+
+@pytest.mark.parametrize(
+    ("declared", "lines"),
+    [
+        ({"edge": "proxy"}, ['profile = "proxy"', 'proxy = "http://oak-edge:3128"']),
+        ({"edge": "proxy", "nodes_reach": "login"}, ['profile = "relay"', 'proxy = "http://oak-edge:3128"']),
+        ({"edge": "ssh", "nodes_reach": "login"}, ['profile = "relay"', "attached = true"]),
+        ({"cvmfs": "hangs"}, ['cvmfs = ["software.eessi.io"]']),
+    ],
+)
+def test_the_policy_of_a_closed_centre_names_its_way_out(
+    declared: dict[str, object], lines: list[str]
+) -> None:
+    assert set(lines) <= set(policy_toml("oak", Centre.model_validate(declared)).splitlines())
+
+
 def test_a_node_belongs_to_its_centre_and_the_hub_to_none() -> None:
     spec = load(Federation, DEFAULT)
     assert [spec.centre_of(host) for host in ("alder", "alder-2", "hub", "desk")] == [
@@ -42,6 +77,10 @@ def test_a_node_belongs_to_its_centre_and_the_hub_to_none() -> None:
         ({"centres": {"hub": {}}}, "a centre cannot be called 'hub'"),
         ({"centres": {"Big Iron": {}}}, "String should match pattern"),
         ({"centres": {"oak": {"nodes": 0}}}, "centres.oak.nodes: Input should be greater than or equal to 1"),
+        (
+            {"centres": {"oak": {"edge": "ssh"}}},
+            "edge = ssh contradicts nodes_reach = everything",
+        ),
         ({"centres": {"oak": {"colour": "green"}}}, "centres.oak.colour: Extra inputs are not permitted"),
         (
             {"centres": {"oak": {}}, "users": {"eve": {"centre": "elm"}}},

@@ -168,7 +168,7 @@ def test_watching_ends_with_an_interrupt_and_without_a_word(
     server.says(200, {"offers": [offer().model_dump(mode="json")]})
     monkeypatch.setenv("FALLOW_HUB", server.url)
     monkeypatch.setenv("FALLOW_CA_FILE", str(server.ca_file))
-    monkeypatch.setattr("fallow.commands.capacity.time.sleep", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr("fallow.output.time.sleep", Mock(side_effect=KeyboardInterrupt))
     result = CliRunner().invoke(fallow, ["capacity", "--watch"])
     assert result.exit_code == 0
     assert result.stderr == ""

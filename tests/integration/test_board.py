@@ -5,10 +5,12 @@ Screenshots lie in `build/board/` afterwards.
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import secrets
+import shlex
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,16 +19,20 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, ViewportSize, expect, sync_playwright
+from tests import monitoring
 from tests.integration.campaigns import work
 from tests.integration.conftest import inside
+from tests.integration.test_ledger import kill
 
 from fallow.campaigns.messages import RowState
 from fallow.capacity_requests import CapacityRequest, Wanted
-from fallow.client import connect
+from fallow.client import client_settings, connect
 from fallow.queue.hub import open_queue
+from fallow.queue.records import JobState
 from fallow.queue.spec import JobSpec
-from fallow_testbed import hub, issuer
+from fallow.storage.transfer import put_object
+from fallow_testbed import centre, hub, issuer
 from fallow_testbed.host import Host
 from fallow_testbed.spec import HUB_ADDRESS
 from fallow_testbed.testbed import Testbed
@@ -35,6 +41,11 @@ from fallow_testbed.wait import wait_until
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&{{7*7}}"
 PICTURES = Path(__file__).parents[2] / "build" / "board"
 URL = hub.GATEWAY_URL
+LOOKS: dict[str, ViewportSize] = {
+    "": {"width": 1280, "height": 720},
+    "-phone-dark": {"width": 360, "height": 740},
+}
+"""How every page is looked at."""
 PATIENCE_MS = 120_000
 """A machine that does much else at once is slow; what is right comes as soon as it can."""
 
@@ -62,13 +73,21 @@ class Visit:
     """What must not happen: dialogs and errors of scripts, what the policy stopped, requests to elsewhere."""
 
     def shown(self, name: str) -> None:
-        """Take a picture of the page, and hold it against the rules of accessibility."""
-        self.page.screenshot(path=PICTURES / f"{name}.png", full_page=True)
-        found = Axe().run(self.page)
-        serious = [
-            one["id"] for one in found.response["violations"] if one["impact"] in ("serious", "critical")
-        ]
-        assert serious == [], found.generate_report()
+        """Take pictures of the page on a desk and on a phone in the dark, each held against the rules of accessibility."""
+        page = self.page
+        for look, size in LOOKS.items():
+            page.set_viewport_size(size)
+            page.emulate_media(color_scheme="dark" if "dark" in look else "light")
+            page.screenshot(path=PICTURES / f"{name}{look}.png", full_page=True)
+            found = Axe().run(page)
+            serious = [
+                one["id"] for one in found.response["violations"] if one["impact"] in ("serious", "critical")
+            ]
+            assert serious == [], found.generate_report()
+            wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
+            assert page.evaluate(wide), f"the page is wider than the screen: {name}{look}"
+        page.set_viewport_size(LOOKS[""])
+        page.emulate_media(color_scheme="light")
 
     def log_in(self, person: str) -> None:
         """From the page to the issuer and back."""
@@ -144,9 +163,46 @@ def wrongly_named(image: str, folder: Path) -> str:
     return open_queue(connect()).submit([spec])[0]
 
 
-def left(job: str) -> None:
-    """Remove the job if a test did not; called at the desk."""
-    open_queue(connect()).remove(ids=[job])
+def talking(image: str, folder: Path) -> str:
+    """Submit a job that runs on, and tells what it writes; called at the desk."""
+    hub = connect()
+    access = hub.storage()
+    key = f"{access.prefix}board-{secrets.token_hex(4)}"
+    note = {"began": 1.0, "said": {"stdout": {"bytes": 99, "text": f"at work {ATTACK}"}}}
+    put_object(access, key, json.dumps(note), ca_file=client_settings().ca_file)
+    spec = JobSpec(
+        run="board", key=secrets.token_hex(4), name="talks", image=image, directory=folder, argv=("sleep", "600"),
+        memory_mb=256, disk_mb=256, walltime_s=900, notes=f"s3://{access.bucket}/{key}",
+    )  # fmt: skip
+    return open_queue(hub).submit([spec])[0]
+
+
+def short(image: str, folder: Path) -> list[str]:
+    """Submit two jobs that write something and end; called at the desk."""
+    said = ("sh", "-c", f"echo {shlex.quote(ATTACK)}; echo warning >&2")
+    specs = [
+        JobSpec(
+            run="board", key=secrets.token_hex(4), name="short", image=image, directory=folder, argv=said,
+            memory_mb=256, disk_mb=256, walltime_s=300,
+        )
+        for _ in range(2)
+    ]  # fmt: skip
+    return open_queue(connect()).submit(specs)
+
+
+def states(*jobs: str) -> dict[str, JobState]:
+    """Where those of the jobs are that are in the queue; called at the desk."""
+    return {one.id: one.state for one in open_queue(connect()).jobs() if one.id in jobs}
+
+
+def taken(job: str) -> None:
+    """Take the result of a job, as a workflow does; called at the desk."""
+    open_queue(connect()).take([job])
+
+
+def left(*jobs: str) -> None:
+    """Remove what a test did not; called at the desk."""
+    open_queue(connect()).remove(ids=list(jobs))
 
 
 @dataclass(frozen=True)
@@ -155,6 +211,11 @@ class Work:
 
     campaign: str
     job: str
+    talks: str
+    """A job that runs and tells what it writes."""
+    finished: str
+    taken: str
+    """A job that finished and whose result has been taken."""
 
 
 @pytest.fixture(scope="module")
@@ -165,16 +226,21 @@ def alices(at: Callable[..., Any], image: str, tmp_path_factory: pytest.TempPath
     (folder / "campaign.toml").write_text(DOCUMENT.format(name=name, image=image, attack=ATTACK))
     (folder / "rows.jsonl").write_text('{"id": "good", "code": 0}\n{"id": "<b>bad</b>", "code": 3}\n')
     at("alice", work.inject, folder / "campaign.toml")
-    job = at("alice", wrongly_named, image, folder)
+    finished, gone = at("alice", short, image, folder)
+    job, talks = at("alice", wrongly_named, image, folder), at("alice", talking, image, folder)
     ended = {RowState.DONE.value: 1, RowState.FAILED.value: 1}
-    wait_until(lambda: at("alice", work.states, name) == ended, "The end of both rows", 240)
-    yield Work(name, job)
-    at("alice", left, job)
+    wait_until(lambda: at("alice", work.states, name) == ended, "The end of both rows", 240, 1)
+    awaited = {finished: JobState.FINISHED, gone: JobState.FINISHED, talks: JobState.RUNNING}
+    wait_until(lambda: at("alice", states, *awaited) == awaited, "The jobs", 240, 1)
+    at("alice", taken, gone)
+    wait_until(lambda: not at("alice", states, gone), "The end of the job in the queue", 120, 1)
+    yield Work(name, job, talks, finished, gone)
+    at("alice", taken, finished)
+    at("alice", left, job, talks)
 
 
 def anybody() -> None:
-    """The page without a login, as phones, dark screens and browsers without scripts have it."""
-    phone: Any = {"color_scheme": "dark", "viewport": {"width": 360, "height": 740}}
+    """The page without a login, also in a browser without scripts."""
     with browsing() as browser:
         with visiting(browser) as visit:
             visit.page.goto(f"{URL}/")
@@ -187,15 +253,10 @@ def anybody() -> None:
             expect(visit.page.locator("#at")).not_to_have_text("never")
             visit.page.keyboard.press("Tab")
             expect(visit.page.get_by_role("link", name="Skip to the content")).to_be_focused()
-        with visiting(browser, java_script_enabled=False, **phone) as visit:
+        with visiting(browser, java_script_enabled=False) as visit:
             visit.page.goto(f"{URL}/")
             expect(visit.page.locator("#rules")).to_contain_text("Version")
-            visit.page.screenshot(path=PICTURES / "federation-phone-dark-no-script.png", full_page=True)
-        with visiting(browser, **phone) as visit:
-            visit.page.goto(f"{URL}/")
-            visit.shown("federation-phone-dark")
-            wide = "document.documentElement.scrollWidth <= document.documentElement.clientWidth"
-            assert visit.page.evaluate(wide), "the page is wider than a phone"
+            visit.page.screenshot(path=PICTURES / "federation-no-script.png", full_page=True)
 
 
 def user(mine: Work) -> None:
@@ -219,6 +280,19 @@ def user(mine: Work) -> None:
         expect(page.get_by_role("heading", level=1)).to_contain_text(ATTACK)
         expect(page.locator("main")).to_contain_text("Needs 64 cores; birch offers 2 cores per node.")
         visit.shown("job")
+        page.goto(f"{URL}/me/jobs/{mine.talks}")
+        expect(page.locator("pre")).to_have_text(f"at work {ATTACK}")
+        visit.shown("output")
+        page.goto(f"{URL}/me/jobs/{mine.finished}")
+        expect(page.locator("pre")).to_have_text([f"{ATTACK}\n", "warning\n"])
+        visit.shown("finished")
+        page.goto(f"{URL}/me/jobs/{mine.taken}")
+        expect(page.locator("main")).to_contain_text("Its client has taken the output with the result.")
+        page.goto(here)
+        failed = page.get_by_role("group", name="Rows").get_by_role("row").filter(has_text="<b>bad</b>")
+        failed.get_by_role("link", name=re.compile("[0-9]")).click()
+        page.get_by_role("link", name="See what it wrote").click()
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Log of ")
         foreign(visit, f"{here}/retry")
         page.goto(here)
         visit.press("Retry all that failed")
@@ -230,6 +304,14 @@ def user(mine: Work) -> None:
         visit.press("Cancel")
         page.goto(f"{URL}/me")
         expect(page.get_by_role("link", name=mine.job, exact=True)).to_have_count(0)
+        expect(page.get_by_role("link", name=mine.talks, exact=True)).to_be_visible()
+        elsewhere = visit.context.new_page()
+        elsewhere.goto(f"{URL}/me/jobs/{mine.talks}")
+        elsewhere.get_by_role("button", name="Cancel", exact=True).click()
+        expect(page.get_by_role("link", name=mine.talks, exact=True)).to_have_count(
+            0
+        )  # nobody loads it again
+        elsewhere.close()
         kept = visit.cookie
         visit.press("Log out")
         visit.context.add_cookies([{"name": "__Host-fallow", "value": kept, "url": URL, "secure": True}])
@@ -255,6 +337,13 @@ def admin() -> None:
         assert all(
             name.startswith("alder-") for name in visit.page.get_by_role("rowheader").all_inner_texts()
         )
+        expect(visit.page.get_by_role("heading", name="How soon capacity comes back")).to_be_visible()
+        elsewhere = visit.context.new_page()
+        elsewhere.goto(f"{URL}/me/centre")
+        elsewhere.get_by_role("button", name="Ask to resume").click()
+        # Nobody loads the first page again.
+        expect(visit.page.locator("main")).to_contain_text("to resume.")
+        elsewhere.close()
         visit.page.fill("[name=why]", ATTACK)
         visit.press("Ask to withdraw")
         expect(visit.page.locator(".problem")).to_contain_text(f"to withdraw: {ATTACK}.")
@@ -270,14 +359,17 @@ def operator() -> None:
         visit.page.get_by_role("link", name="The hub").click()
         expect(visit.page.locator("main")).to_contain_text("queue well")
         expect(visit.page.locator("main")).not_to_contain_text("NOT WELL")
+        expect(visit.page.locator("main")).to_contain_text("alder's launcher until 20")
         visit.shown("hub")
+        decided = visit.page.get_by_text("decided").inner_text()
+        expect(visit.page.locator("main")).not_to_contain_text(decided)  # nobody loads it again
 
 
 def stranger(mine: Work) -> None:
     """Bob of birch sees nothing of alice's."""
     with browsing() as browser, visiting(browser) as visit:
         visit.log_in("bob")
-        for path in (f"/me/campaigns/{mine.campaign}", f"/me/jobs/{mine.job}"):
+        for path in (f"/me/campaigns/{mine.campaign}", f"/me/jobs/{mine.job}", f"/me/jobs/{mine.finished}"):
             assert visit.page.goto(f"{URL}{path}").status == 404  # type: ignore[union-attr]
 
 
@@ -309,6 +401,29 @@ def test_an_admin_sees_the_own_pilots_and_asks_the_centre_which_gives_as_before(
     assert not asked.done
 
 
+def entered() -> Any:
+    """What bob's browser keeps after a login."""
+    with browsing() as browser, visiting(browser) as visit:
+        visit.log_in("bob")
+        return visit.context.storage_state()
+
+
+def still_there(kept: Any) -> None:
+    """Bob is logged in by what his browser kept."""
+    with browsing() as browser, visiting(browser, storage_state=kept) as visit:
+        visit.page.goto(f"{URL}/me")
+        expect(visit.page.get_by_role("navigation")).to_contain_text("birch.bob")
+
+
+def test_people_stay_logged_in_when_the_gateway_is_started_anew(
+    browse: Callable[..., Any], hub_host: Host
+) -> None:
+    kept = browse(entered)
+    kill(hub_host, "hub gateway")
+    hub.start_gateway(hub_host)
+    browse(still_there, kept)
+
+
 def test_an_operator_sees_how_the_hub_is(browse: Callable[..., Any]) -> None:
     browse(operator)
 
@@ -320,17 +435,16 @@ sys.stdout.write(urllib.request.urlopen(sys.argv[1], timeout=60, context=context
 """
 
 
-def test_prometheus_can_read_gateway_and_matcher(hub_host: Host) -> None:
-    promtool = shutil.which("promtool")
-    assert promtool, "promtool is missing. Install it: apt-get install prometheus"
-    found = {
+def test_prometheus_can_read_gateway_matcher_and_launcher(bed: Testbed, hub_host: Host) -> None:
+    def check(line: str, host: Host, argv: list[str]) -> None:
+        wait_until(lambda: line in host.run(argv, check=False).stdout, line, 60)
+        monitoring.promtool(PICTURES.parent, "check", "metrics", told=host.run(argv).stdout)
+
+    for url, line in {
         f"{URL}/metrics": 'fallow_centre_offer{centre="alder"} 1.0',
         f"http://127.0.0.1:{hub.MATCHER_METRICS_PORT}/metrics": 'fallow_matcher_cycles_total{result="decided"}',
-    }
-    for url, line in found.items():
-        told = hub_host.run(["python3", "-c", READ, url, f"{hub.TLS}/ca.pem"]).stdout
-        assert line in told
-        checked = subprocess.run(
-            [promtool, "check", "metrics"], input=told, text=True, capture_output=True, check=False
-        )
-        assert checked.returncode == 0, checked.stdout + checked.stderr
+    }.items():
+        check(line, hub_host, ["python3", "-c", READ, url, f"{hub.TLS}/ca.pem"])
+    file = f"{centre.METRICS}/fallow_launcher_alder.prom"
+    well = 'fallow_launcher_trouble{centre="alder",side="hub"} 0.0'
+    check(well, bed.host("alder"), ["cat", file])

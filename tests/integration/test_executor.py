@@ -35,14 +35,16 @@ rule join:
 
 
 class Workflow:
-    """One workflow of alice's at the desk."""
+    """One workflow of a person at the desk."""
 
-    def __init__(self, bed: Testbed, directory: Path, worker: Path) -> None:
+    def __init__(
+        self, bed: Testbed, directory: Path, worker: Path, *options: str, person: str = "alice"
+    ) -> None:
         self.layout = bed.layout()
         self.directory = directory
-        self.env = people.environment(self.layout, "alice")
+        self.env = people.environment(self.layout, person)
         url = json.loads(self.desk(FALLOW, "storage", "--json").stdout)["url"]
-        self.argv = command(f"{url}/{directory.name}", worker)
+        self.argv = [*command(f"{url}/{directory.name}", worker), *options]
         self.log = directory / "snakemake.log"
 
     def desk(self, *argv: str, check: bool = True) -> CompletedProcess[str]:

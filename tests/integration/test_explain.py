@@ -102,7 +102,7 @@ def until(call: Callable[[], Explanation], wanted: JobState | Callable[[Explanat
         seen.append(call())
         return seen[-1].state is wanted if isinstance(wanted, JobState) else wanted(seen[-1])
 
-    wait_until(reached, "What is wanted of the explanation", 90, pause_s=0.5)
+    wait_until(reached, "What is wanted of the explanation", 240, pause_s=0.6)
     return seen[-1]
 
 
@@ -207,7 +207,7 @@ def urgent_only(bed: Testbed, at: Callable[..., Any]) -> Iterator[None]:
 
     def follow(policy: str, conditions: int) -> None:
         site.follow(policy)
-        wait_until(lambda: at("alice", conditions_of, "birch") == conditions, "birch's new offer", 60)
+        wait_until(lambda: at("alice", conditions_of, "birch") == conditions, "birch's new offer", 60, 1)
 
     follow(before + '\n[conditions]\nwork_types = ["urgent"]\n', 1)
     yield

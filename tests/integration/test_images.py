@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -211,6 +212,35 @@ def test_a_tag_is_its_owners_and_is_moved_only_on_purpose(
     assert f"fallow://alder.alice/small:1 means {first} already" in clash.stderr
     assert alice.json("tag", others[0], "small:1", "--move")["digest"] == others[0]
     assert bob.json("show", "alder.alice/small:1")["digest"] == others[0]
+
+
+def test_one_tag_means_an_image_for_each_architecture_and_jobs_wait_for_nodes_of_theirs(
+    alice: Publisher, first: str, submit: Callable[..., Batch], bed: Testbed
+) -> None:
+    alice.small("both", "--keep", "~/both.sif", "--tag", "both:1")
+    usual = alice.json("show", "both:1")
+    assert usual["architecture"] == "x86_64"
+    alice.shell(
+        "mv ~/both.sif ~/arm.sif; printf 04 | dd of=$HOME/arm.sif bs=1 seek=45 conv=notrunc status=none"
+    )
+    arm = alice.json("publish", "~/arm.sif", "--tag", "both:1")
+    assert arm["tags"] == ["fallow://alder.alice/both:1@aarch64"]
+    assert alice.json("show", "both:1")["digest"] == usual["digest"]
+    assert alice.json("show", "both:1@aarch64")["architecture"] == "aarch64"
+    batch = submit({"here": ("cat", "/word")}, image=usual["digest"], centre="alder")
+    waits = submit({"there": ("cat", "/word")}, image=arm["digest"], architecture="aarch64", centre="alder")
+    batch.wait_done()
+    said = explained(bed, waits.ids["there"])
+    assert "as an image for aarch64; nodes at alder are x86_64" in said
+    waits.remove()
+
+
+def explained(bed: Testbed, job: str) -> str:
+    """`fallow explain`, as alice types it."""
+    env = people.environment(bed.layout(), "alice")
+    return (
+        bed.host("desk").run([str(Path(sys.executable).with_name("fallow")), "explain", job], env=env).stdout
+    )
 
 
 def test_images_come_from_layouts_archives_and_definitions_too_and_are_signed(

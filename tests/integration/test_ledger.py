@@ -12,9 +12,11 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+from tests.integration.pilots.sites import Site
 
 from fallow.client import connect
 from fallow.ledger.messages import Balance, Key, Line, Reconciliation
+from fallow.ledger.monthly import MonthReport
 from fallow.queue.hub import open_queue
 from fallow.queue.spec import JobSpec
 from fallow_testbed import centre, hub
@@ -24,7 +26,8 @@ from fallow_testbed.wait import wait_until
 
 LATEST = 10_000_000_000
 RUN = f"ledger-{os.getpid()}"
-SPOOL = "/var/lib/fallow/spool"
+EPOCHS = "/var/lib/fallow/spool/epoch_history"
+FORMER = f"{EPOCHS}.20200101T000000"
 
 JOBS: dict[str, dict[str, dict[str, Any]]] = {
     "alice": {
@@ -77,6 +80,11 @@ def told() -> list[Line]:
     return [line for _, line in connect().ledger_lines(0, LATEST)]
 
 
+def reported(months: list[str]) -> list[MonthReport]:
+    """Alder's reports, twice. Called at the desk."""
+    return [connect().month_report("alder", month) for month in (*months, *months)]
+
+
 def balances() -> list[Balance]:
     """Called at the desk."""
     return connect().balances().balances
@@ -104,12 +112,24 @@ def story(
     operator: Callable[..., CompletedProcess[str]],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
-    """Everything that can end a run, while the hub's parts are killed."""
-    directory = tmp_path_factory.mktemp("ledger")
-    alder = bed.host("alder")
-    pilot = ["fallow", "pilot"]
-    policy = ["--policy", centre.POLICY]
-    alder.run([*pilot, "resume", *policy], user=centre.ACCOUNT)
+    """Everything that can end a run, while the hub's parts are killed; alder gives again afterwards, however it went."""
+    alder = Site("alder", bed.layout())
+    alder.fallow("resume")
+    try:
+        yield _happened(bed, at, image, hub_host, operator, tmp_path_factory.mktemp("ledger"))
+    finally:
+        alder.fallow("resume")
+        operator("rm", "-f", FORMER)
+
+
+def _happened(
+    bed: Testbed,
+    at: Callable[..., Any],
+    image: str,
+    hub_host: Host,
+    operator: Callable[..., CompletedProcess[str]],
+    directory: Path,
+) -> Story:
     begun = int(at("alice", _time))
     ids = {person: at(person, submitted, specs, image, directory) for person, specs in JOBS.items()}
     names = {job: name for jobs in ids.values() for name, job in jobs.items()}
@@ -130,7 +150,7 @@ def story(
 
         return met
 
-    wait_until(is_now("evicted", "removed", "withdrawn"), "the long jobs' first runs", 90, 0.5)
+    wait_until(is_now("evicted", "removed", "withdrawn"), "the long jobs' first runs", 180, 0.6)
     # The hub's parts die while jobs run; HTCondor's master starts its daemons again, an operator's supervisor the others.
     kill(hub_host, "hub matcher")
     kill(hub_host, "hub gateway")
@@ -143,9 +163,11 @@ def story(
     bed.host("cedar").run(["scancel", native.stdout.split()[0]])
     kill(hub_host, "condor_schedd")
     hub.start_matcher(hub_host)
-    alder.run([*pilot, "withdraw", "--now", *policy], user=centre.ACCOUNT)
+    # Where the removed job held the last slot, it runs only now.
+    wait_until(is_now(home="done"), "the end of the job at its own centre", 180, 0.6)
+    Site("alder", bed.layout()).fallow("withdraw", "--now")
     ended = {name: name for jobs in JOBS.values() for name in jobs if name != "home"}
-    wait_until(is_now(**ended, home="done"), "every first run's end", 90, 0.5)
+    wait_until(is_now(**ended, home="done"), "every first run's end", 180, 0.6)
     for person, jobs in ids.items():
         at(person, removed, list(jobs.values()))
 
@@ -158,22 +180,19 @@ def story(
             and all(line.outcome != "running" for line in lines())
         ),
         "the pilots' reports",
-        60,
+        120,
         1,
     )
     before = lines()
-    epochs = f"{SPOOL}/epoch_history"
-    operator("sh", "-c", f"cp {epochs} {epochs}.20200101T000000 && mv {epochs} {epochs}.20200101T000001")
+    operator("sh", "-c", f"cp {EPOCHS} {FORMER} && mv {EPOCHS} {EPOCHS}.20200101T000001")
     wait_until(lambda: _read_whole(operator), "the ledger's look at the copies", 60, 0.5)
-    yield Story(
+    return Story(
         lines={name: line for name in names.values() if (line := first(name)) is not None},
         balances=at("alice", balances),
         agreed=at("alice", reconciled, begun),
         before_replay=before,
         after_replay=lines(),
     )
-    alder.run([*pilot, "resume", *policy], user=centre.ACCOUNT)
-    operator("rm", "-f", f"{epochs}.20200101T000000")
 
 
 def _time() -> float:
@@ -268,6 +287,25 @@ def test_the_ledger_is_told_at_the_command_line(bed: Testbed, at: Callable[..., 
     assert story.lines
     usage = at("mona", _used, [Key.CONSUMER, Key.PROVIDER])
     assert usage["alder", "birch"] >= 12
+
+
+def test_months_add_up_to_the_lines_and_say_the_same_again(at: Callable[..., Any], story: Story) -> None:
+    assert story.lines
+    lines = [line for line in at("alice", told) if line.ended is not None]
+    months = sorted({f"{moment:%Y-%m}" for line in lines for moment in (line.started, line.ended) if moment})
+    found = at("alice", reported, months)
+    assert found[: len(months)] == found[len(months) :]
+    sides: dict[str, tuple[int, Any]] = {}
+    for side in ("given", "got", "home"):
+        sums = [one for report in found[: len(months)] for one in getattr(report, side)]
+        sides[side] = sum(one.runs for one in sums), pytest.approx(sum(one.core_s for one in sums))
+    of = {
+        "given": [line for line in lines if line.provider == "alder" != line.consumer],
+        "got": [line for line in lines if line.consumer == "alder" != line.provider],
+        "home": [line for line in lines if line.consumer == "alder" == line.provider],
+    }
+    assert {side: (len(some), sum(line.core_s for line in some)) for side, some in of.items()} == sides
+    assert sum(each.jobs for report in found[: len(months)] for each in report.waits) >= 2
 
 
 def _used(by: list[Key]) -> dict[tuple[str, ...], float]:

@@ -195,7 +195,7 @@ LACKING = """
 [centres.oak]
 nodes = 1
 cores = 2
-outbound = false
+nodes_reach = "login"
 scratch_mb = 8
 user_namespaces = false
 fuse = false

@@ -91,6 +91,23 @@ def test_a_federation_name_that_could_become_configuration_is_refused(
     assert "name" in refusal(name=name)
 
 
+PAIR = {"first": "hub.example.org", "second": "hub2.example.org"}
+
+
+def test_two_hubs_need_a_database_that_both_reach(refusal: Callable[..., str]) -> None:
+    assert "needs one of PostgreSQL" in refusal(pair=PAIR)
+
+
+def test_two_hubs_are_two(refusal: Callable[..., str]) -> None:
+    assert "name two hosts" in refusal(pair={"first": "hub.example.org", "second": "hub.example.org"})
+
+
+def test_a_hub_that_is_neither_of_the_pair_is_refused(refusal: Callable[..., str]) -> None:
+    assert "is neither of pair" in refusal(
+        pair=PAIR, host="other.example.org", database="postgresql:///fallow"
+    )
+
+
 def test_a_secret_file_that_others_may_read_is_refused_with_the_command_that_mends_it(tmp_path: Path) -> None:
     path = tmp_path / "key"
     path.write_text("secret")

@@ -115,6 +115,24 @@ def test_a_failed_rule_is_reported_once_with_what_it_wrote(
     assert backend.poll() == []
 
 
+def test_a_job_that_the_killed_queue_never_let_go_is_submitted_again(
+    backend: Backend, queue: MemoryQueue, add: Any, clock: list[float]
+) -> None:
+    clock[0] = 1000.0
+    add(1)
+    backend.submit()
+    queue.change(FIRST, state=JobState.STAGING)
+    clock[0] += 30
+    backend.poll()
+    assert queue.removed == []
+    clock[0] += 31
+    assert backend.poll() == []
+    assert queue.removed == ["1.0"]
+    backend.poll()
+    queue.change(AGAIN, state=JobState.FINISHED, exit_code=0)
+    assert [event.job for event in backend.poll()] == ["2.0"]
+
+
 def test_a_lost_job_is_submitted_again_and_not_reported(
     backend: Backend, queue: MemoryQueue, add: Any, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,6 +13,12 @@ def test_a_job_that_waits_or_runs_is_active(state: JobState) -> None:
     assert judge(a_record(state=state)).verdict is Verdict.ACTIVE
 
 
+def test_a_job_that_is_still_coming_after_a_while_is_lost() -> None:
+    assert judge(a_record(state=JobState.STAGING), 60).verdict is Verdict.ACTIVE
+    assert judge(a_record(state=JobState.STAGING), 61).verdict is Verdict.LOST
+    assert judge(a_record(state=JobState.WAITING), 61).verdict is Verdict.ACTIVE
+
+
 def test_a_job_that_ended_well_is_done() -> None:
     assert judge(a_record(state=JobState.FINISHED, exit_code=0)) == Judgement(Verdict.DONE)
 

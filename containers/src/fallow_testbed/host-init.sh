@@ -37,7 +37,7 @@ else
     # The mounts that host.py asks for: one "TYPE SOURCE TARGET OPTIONS" a line.
     while read -r type source target options; do
         mkdir -p "$root$target"
-        if [ "$type" = bind ]; then mount --bind "$source" "$root$target"; else mount -t "$type" -o "$options" "$source" "$root$target"; fi
+        if [ "$type" = bind ]; then mount -o "bind,$options" "$source" "$root$target"; else mount -t "$type" -o "$options" "$source" "$root$target"; fi
     done < "$dir/mounts"
     touch "$dir/ready"
     cd "$root"

@@ -4,34 +4,48 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Mapping
 
-from fallow_testbed import files, issuer, s3
+from fallow_testbed import database, files, issuer, s3
 from fallow_testbed.host import Host
 from fallow_testbed.layout import Layout
+from fallow_testbed.spec import Federation
 from fallow_testbed.wait import serve, wait_until
 
 GATEWAY_PORT = 8443
 MATCHER_METRICS_PORT = 9101
 GATEWAY_URL = f"https://hub:{GATEWAY_PORT}"
+SECOND_URL = f"https://hub2:{GATEWAY_PORT}"
+ALONE = {"hub": GATEWAY_URL}
+"""How people and centres name a hub that is the only one."""
 SETTINGS = "/etc/fallow/hub.toml"
 TLS = "/etc/fallow/tls"
+SHARED = "/root/shared.tar.gz"
+"""What the first of two hubs shares with the second."""
 ACCOUNT = "condor"
 QUEUE = "queue@hub"
 SAMPLE_S = 2
 """Seconds between two samples of the capacity: tests do not wait a minute for one."""
 PROJECT = "genomes"
 """A project of all users of the first centre."""
+UP = ("fallow", "hub", "up", "--foreground")
+"""Each part alone, so that a test can end one; the command becomes the part, as the hub's account."""
 CONDOR_ENVIRONMENT = {"CONDOR_CONFIG": "/etc/fallow/condor/condor_config"}
 
 
-def hub_toml(layout: Layout) -> str:
-    """The hub's settings file for the declared federation."""
+def named(spec: Federation) -> Mapping[str, str]:
+    """How people and centres name the hub in their settings."""
+    return {"hub": SECOND_URL, "other_hub": GATEWAY_URL} if spec.second_hub else ALONE
+
+
+def hub_toml(layout: Layout, host: str = "hub") -> str:
+    """The settings file of the hub at `host` for the declared federation."""
     spec = layout.spec
     lines = [
         'name = "testbed"',
         f"trust_domain = {json.dumps(spec.trust_domain)}",
-        'host = "hub"',
-        f'listen = "{spec.addresses()["hub"]}"',
+        f'host = "{host}"',
+        f'listen = "{spec.addresses()[host]}"',
         f'account = "{ACCOUNT}"',
         f'tls_cert = "{TLS}/tls.pem"',
         f'tls_key = "{TLS}/tls-key.pem"',
@@ -40,6 +54,11 @@ def hub_toml(layout: Layout) -> str:
         f'operators = ["{next(iter(spec.centres))}.{issuer.OPERATOR}"]',
         f"capacity_sample_s = {SAMPLE_S}",
         f"matching_interval_s = {SAMPLE_S}",
+        *(
+            [f'database = "{database.URL}"', "[pair]", 'first = "hub"', 'second = "hub2"']
+            if spec.second_hub
+            else []
+        ),
         "[ports]",
         f"matcher_metrics = {MATCHER_METRICS_PORT}",
         "[storage]",
@@ -74,8 +93,27 @@ def start(layout: Layout) -> None:
     s3.start(hub, GATEWAY_URL)
     issuer.certificate(hub, TLS, ACCOUNT)
     files.write(hub, SETTINGS, hub_toml(layout))
-    hub.run(["install", "-d", "-o", ACCOUNT, "-m", "0700", "/var/lib/fallow"])
-    hub.run(["fallow", "hub", "configure"])
+    if layout.spec.second_hub:
+        database.start(layout.desk(), layout.spec.addresses()["desk"])
+    start_parts(hub)
+    if layout.spec.second_hub:
+        start_second(layout)
+
+
+def start_second(layout: Layout) -> None:
+    """Bring the started host `hub2` to service beside the hub, with what that one shares."""
+    hub, second = layout.hub(), layout.second_hub()
+    issuer.certificate(hub, TLS, ACCOUNT, second)
+    files.write(second, SETTINGS, hub_toml(layout, second.name))
+    hub.run(["fallow", "hub", "share", "--output", SHARED])
+    (second.files / SHARED.lstrip("/")).write_bytes((hub.files / SHARED.lstrip("/")).read_bytes())
+    second.run(["fallow", "hub", "join", SHARED])
+    start_parts(second)
+
+
+def start_parts(hub: Host) -> None:
+    """Set a hub up by its settings, and start all that it is made of."""
+    hub.run(["fallow", "hub", "init"])
     start_condor(hub)
     start_gateway(hub)
     start_matcher(hub)
@@ -85,7 +123,7 @@ def start(layout: Layout) -> None:
 def start_condor(hub: Host) -> None:
     """Start HTCondor's master and wait until the schedd is in the collector."""
     env = CONDOR_ENVIRONMENT
-    hub.spawn(["condor_master", "-f"], user=ACCOUNT, env=env, log="/var/log/fallow/condor.log")
+    hub.spawn([*UP, "condor"], log="/var/log/fallow/condor.log")
 
     def registered() -> bool:
         seen = hub.run(["condor_status", "-schedd", "-af", "Name"], user=ACCOUNT, env=env, check=False)
@@ -96,14 +134,14 @@ def start_condor(hub: Host) -> None:
 
 def start_matcher(hub: Host) -> subprocess.Popen[bytes]:
     """Start the matcher; nobody waits for it, as matching goes on without it."""
-    return hub.spawn(["fallow", "-v", "hub", "matcher"], user=ACCOUNT, log="/var/log/fallow/matcher.log")
+    return hub.spawn([*UP, "matcher"], log="/var/log/fallow/matcher.log")
 
 
 def start_campaigns(hub: Host) -> subprocess.Popen[bytes]:
     """Start the conductor of campaigns; nobody waits for it, as what is in the queue goes on without it."""
-    return hub.spawn(["fallow", "-v", "hub", "campaigns"], user=ACCOUNT, log="/var/log/fallow/campaigns.log")
+    return hub.spawn([*UP, "campaigns"], log="/var/log/fallow/campaigns.log")
 
 
 def start_gateway(hub: Host) -> None:
     """Start the gateway and wait until it takes connections."""
-    serve(hub, ["fallow", "-v", "hub", "gateway"], user=ACCOUNT, port=GATEWAY_PORT, what="gateway")
+    serve(hub, [*UP, "gateway"], user="root", port=GATEWAY_PORT, what="gateway")

@@ -89,15 +89,25 @@ def start(hub: Host, spec: Federation) -> None:
     serve(hub, argv, user="issuer", port=PORT, what="issuer")
 
 
-def certificate(hub: Host, directory: str, owner: str) -> None:
-    """Put `tls.pem`, `tls-key.pem` and `ca.pem` for the host `hub` into `directory`, readable by `owner` only."""
-    made = f"{STATE}/for-{owner}"
+def certificate(hub: Host, directory: str, owner: str, at: Host | None = None) -> None:
+    """Put `tls.pem`, `tls-key.pem` and `ca.pem` into a `directory`, the key readable by `owner` only.
+
+    Args:
+        hub: The issuer's host.
+        directory: Where they go.
+        owner: The account of the server.
+        at: The server's host; the hub itself unless given.
+    """
+    at = at or hub
+    made = f"{STATE}/for-{owner}-at-{at.name}"
     hub.run(
-        ["fallow-dev-issuer", "certificate", "--state", STATE, "--host", "hub", "--out", made], user="issuer"
+        ["fallow-dev-issuer", "certificate", "--state", STATE, "--host", at.name, "--out", made],
+        user="issuer",
     )
-    hub.run(["install", "-d", "-o", owner, "-m", "0755", directory])
-    for name, mode in (("tls.pem", "0644"), ("tls-key.pem", "0600"), ("ca.pem", "0644")):
-        hub.run(["install", "-o", owner, "-m", mode, f"{made}/{name}", f"{directory}/{name}"])
+    at.run(["install", "-d", "-o", owner, "-m", "0755", directory])
+    for name, mode in (("tls.pem", 0o644), ("tls-key.pem", 0o600), ("ca.pem", 0o644)):
+        text = (hub.files / made.lstrip("/") / name).read_text()
+        files.write(at, f"{directory}/{name}", text, mode=mode, owner=files.ids(at, owner))
 
 
 def token(hub: Host, account: str, audience: str, *, life_s: int = 6 * 3600, scope: str | None = None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from fallow_testbed import cvmfs
 from fallow_testbed.host import Host, Mount, Root
 from fallow_testbed.spec import Centre, Federation
 
@@ -50,9 +51,17 @@ class Layout:
         """The hub."""
         return Host("hub", self.hosts_directory / "hub", self.layers)
 
+    def second_hub(self) -> Host:
+        """The second hub, where there is one."""
+        return Host("hub2", self.hosts_directory / "hub2", self.layers)
+
     def login(self, centre: str) -> Host:
         """A centre's login host."""
         return Host(centre, self.hosts_directory / centre, self.layers, mounts=(self._shared_home(centre),))
+
+    def edge(self, centre: str) -> Host:
+        """The one host of a closed centre that gets out."""
+        return Host(f"{centre}-edge", self.hosts_directory / f"{centre}-edge", self.layers)
 
     def nodes(self, centre: str) -> list[Host]:
         """A centre's compute nodes."""
@@ -66,14 +75,20 @@ class Layout:
     def all(self) -> dict[str, Host]:
         """Every host by name, the switch included."""
         found = [self.switch(), self.desk(), self.hub()]
+        if self.spec.second_hub:
+            found.append(self.second_hub())
         for centre in self.spec.centres:
             found += self.centre_hosts(centre)
+            if self.spec.centres[centre].edge != "none":
+                found.append(self.edge(centre))
         return {host.name: host for host in found}
 
     def _node(self, centre: str, declared: Centre, name: str) -> Host:
         mounts = [self._shared_home(centre)]
         if declared.scratch_mb:
             mounts.append(Mount("tmpfs", "scratch", "/scratch", f"mode=1777,size={declared.scratch_mb}m"))
+        if declared.cvmfs == "mounted":
+            mounts.append(cvmfs.mount(self.directory / "shared" / centre / "cvmfs"))
         root = self.hosts_directory / name
         how: Root = "pivot" if declared.user_namespaces else "chroot"
         return Host(name, root, self.layers, root=how, fuse=declared.fuse, mounts=tuple(mounts))

@@ -31,7 +31,7 @@ def prepare(layout: Layout) -> None:
         directory = home(layout, person)
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         (directory / "ca.pem").write_text(ca)
-        config = {"hub": hub.GATEWAY_URL, "ca_file": str(directory / "ca.pem")}
+        config = {**hub.named(layout.spec), "ca_file": str(directory / "ca.pem")}
         (directory / "config.toml").write_text(
             "".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items())
         )

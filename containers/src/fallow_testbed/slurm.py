@@ -12,6 +12,9 @@ from fallow_testbed.spec import Centre
 from fallow_testbed.wait import wait_until
 
 PREEMPTION_GRACE_S = 15
+KILL_WAIT_S = 30
+"""From the signal to end until what is left is killed; Slurm's default."""
+CONTROLLER_PORT, NODE_PORT = 6817, 6818
 
 
 def slurm_conf(name: str, centre: Centre) -> str:
@@ -20,6 +23,8 @@ def slurm_conf(name: str, centre: Centre) -> str:
     return f"""\
 ClusterName={name}
 SlurmctldHost={name}
+SlurmctldPort={CONTROLLER_PORT}
+SlurmdPort={NODE_PORT}
 SlurmUser=root
 AuthType=auth/munge
 ProctrackType=proctrack/linuxproc
@@ -37,7 +42,7 @@ SlurmdPidFile=/run/slurmd.pid
 SlurmctldLogFile=/var/log/slurmctld.log
 SlurmdLogFile=/var/log/slurmd.log
 ReturnToService=2
-KillWait=10
+KillWait={KILL_WAIT_S}
 MinJobAge=300
 SchedulerParameters=sched_min_interval=0,batch_sched_delay=0,sched_interval=1,bf_interval=5
 PreemptType=preempt/partition_prio

@@ -15,11 +15,11 @@ from typing import Any
 
 from fallow.errors import FallowError, NotAvailableError, UsageError
 from fallow.settings import load
-from fallow_testbed import centre, files, hub, network, people, pool, slurm
+from fallow_testbed import centre, cvmfs, files, hub, network, people, pool, slurm
 from fallow_testbed.host import Host, holders, kill_holders
 from fallow_testbed.layout import CENTRE_ACCOUNTS, HUB_ACCOUNTS, Layout
 from fallow_testbed.progress import Progress
-from fallow_testbed.spec import Federation
+from fallow_testbed.spec import Centre, Federation
 
 PROGRAMS = {
     "ip": "iproute2",
@@ -29,6 +29,9 @@ PROGRAMS = {
     "setpriv": "util-linux",
 }
 """Programs of the machine that a testbed needs, with the Debian package of each."""
+
+ROLES = {"": "login", "-edge": "edge"}
+"""What a host is, by what its name adds to that of its centre; the others are nodes."""
 
 SYSTEMS = {"slurm": slurm, "htcondor": pool}
 """The batch systems that a centre can have."""
@@ -109,6 +112,17 @@ class Testbed:
             self._remove()
         shutil.rmtree(self.directory, ignore_errors=True)
 
+    def start_node(self, name: str) -> None:
+        """Start a compute node again that was killed, as after a loss of power: what was on its disk is there.
+
+        Raises:
+            FallowError: It does not start.
+        """
+        layout, node = self.layout(), self.host(name)
+        node.start()
+        _connect(layout, name)
+        _start_node(layout.spec.centres[layout.spec.centre_of(name)], node)
+
     def status(self) -> list[dict[str, Any]]:
         """One row per host: name, role, address, whether it runs, its first process and the number of processes."""
         layout = self.layout()
@@ -117,7 +131,7 @@ class Testbed:
             host = layout.all()[name]
             running = name in holders(layout.hosts_directory)
             centre_name = layout.spec.centre_of(name)
-            role = name if not centre_name else ("login" if name == centre_name else "node")
+            role = name if not centre_name else ROLES.get(name[len(centre_name) :], "node")
             count = len(host.run(["ps", "-e", "-o", "pid="]).stdout.split()) - 1 if running else 0
             rows.append({
                 "host": name, "role": role, "centre": centre_name, "address": str(address),
@@ -126,17 +140,13 @@ class Testbed:
         return rows
 
     def _start(self, layout: Layout, progress: Progress) -> None:
-        spec, hosts, addresses = layout.spec, layout.all(), layout.spec.addresses()
+        spec, hosts = layout.spec, layout.all()
         with progress.step(f"start {len(hosts) - 1} hosts and their network"):
             self._prepare(layout)
             _parallel(lambda host: host.start(), hosts.values())
             network.build_switch(hosts["switch"])
-            for name, address in addresses.items():
-                centre_name = spec.centre_of(name)
-                closed = centre_name and name != centre_name and not spec.centres[centre_name].outbound
-                network.plug_in(
-                    hosts["switch"], hosts[name], address, addresses[centre_name] if closed else None
-                )
+            for name in spec.addresses():
+                _connect(layout, name)
         with progress.step("start the hub (S3, issuer, HTCondor, gateway) and every centre's batch system"):
             _parallel(
                 lambda start: start(),
@@ -161,6 +171,11 @@ class Testbed:
                 files.add_accounts(host, CENTRE_ACCOUNTS)
                 files.make_scratch(host)
                 SYSTEMS[declared.batch].prepare(host, name, declared, key)
+            if declared.cvmfs == "mounted":
+                cvmfs.make(layout.directory / "shared" / name / "cvmfs")
+            if declared.edge != "none":
+                files.add_accounts(layout.edge(name), CENTRE_ACCOUNTS)
+                files.make_home(layout.edge(name).upper / "home", CENTRE_ACCOUNTS)
 
     def _kill(self) -> None:
         kill_holders([pid for pids in holders(self.directory / "hosts").values() for pid in pids])
@@ -211,10 +226,30 @@ def _batch_system(layout: Layout, name: str) -> Callable[[], None]:
         system = SYSTEMS[declared.batch]
         system.start_controller(layout.login(name))
         for node in layout.nodes(name):
-            system.start_node(node)
+            _start_node(declared, node)
         system.wait_for_nodes(layout.login(name), declared)
 
     return start
+
+
+def _start_node(declared: Centre, node: Host) -> None:
+    if declared.cvmfs == "hangs":
+        cvmfs.hang(node)
+    SYSTEMS[declared.batch].start_node(node)
+
+
+def _connect(layout: Layout, name: str) -> None:
+    """Give a started host its network, and what its centre forbids there."""
+    spec, host, addresses = layout.spec, layout.all()[name], layout.spec.addresses()
+    network.plug_in(layout.switch(), host, addresses[name], spec.reach(name))
+    centre_name = spec.centre_of(name)
+    if not centre_name:
+        return
+    declared = spec.centres[centre_name]
+    if name == centre_name and declared.edge == "ssh":
+        network.shut(host, addresses[f"{name}-edge"])
+    if host in layout.nodes(centre_name) and declared.nodes_reach == "nothing":
+        network.close(host, outgoing=slurm.CONTROLLER_PORT, incoming=slurm.NODE_PORT)
 
 
 def _parallel(call: Callable[[Any], Any], items: Iterable[Any]) -> None:

@@ -27,6 +27,8 @@ class ClientSettings(Settings):
 
     hub: Annotated[str, AfterValidator(_https)]
     """The gateway's URL, https://HOST[:PORT]."""
+    other_hub: Optional[Annotated[str, AfterValidator(_https)]] = None
+    """Where the federation has two hubs: the other gateway's URL, which is asked while `hub` does not answer."""
     ca_file: Optional[Path] = None
     """Certificate authorities (PEM) for the gateway's certificate, where no public one signed it."""
 
@@ -35,6 +37,7 @@ class _Partial(Settings):
     """The file may leave to the environment what the environment sets."""
 
     hub: Optional[str] = None
+    other_hub: Optional[str] = None
     ca_file: Optional[Path] = None
 
 
@@ -47,7 +50,7 @@ def settings_path(environ: Mapping[str, str]) -> Path:
 
 
 def client_settings(environ: Optional[Mapping[str, str]] = None) -> ClientSettings:
-    """The client's settings: the file, with `FALLOW_HUB` and `FALLOW_CA_FILE` of the environment over it.
+    """The client's settings: the file, with `FALLOW_HUB`, `FALLOW_OTHER_HUB` and `FALLOW_CA_FILE` over it.
 
     Raises:
         SettingsError: No hub is named anywhere, or a value is wrong; the message says which and where.

@@ -23,12 +23,22 @@ def private_directory(path: Path) -> Path:
 
 def write_private(path: Path, content: str) -> None:
     """Replace `path` by `content` in one step, with mode 0600 from the first byte."""
+    _replace(path, content, 0o600)
+
+
+def write_public(path: Path, content: str) -> None:
+    """Replace `path` by `content` in one step, readable by everybody whatever the umask."""
+    _replace(path, content, 0o644)
+
+
+def _replace(path: Path, content: str, mode: int) -> None:
     draft = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
             stream.write(content)
             stream.flush()
+            os.fchmod(stream.fileno(), mode)
             os.fsync(stream.fileno())
         draft.replace(path)
     except BaseException:

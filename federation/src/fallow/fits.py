@@ -5,6 +5,7 @@ from typing import Optional
 from pydantic import Field
 
 from fallow.explanations import Verdict
+from fallow.images.architecture import USUAL, Architecture
 from fallow.offers import Message
 from fallow.queue.spec import JobSpec
 
@@ -24,6 +25,7 @@ class FitRequest(Message):
     project: Optional[str] = Field(default=None, max_length=63)
     centre: Optional[str] = Field(default=None, max_length=63)
     requirements: Optional[str] = Field(default=None, max_length=4000)
+    architecture: Architecture = USUAL
     image: str = Field(default=f"sha256:{'0' * 64}", pattern=r"^sha256:[0-9a-f]{64}$")
     image_source: list[str] = Field(default_factory=list, max_length=100)
     network: bool = True

@@ -17,8 +17,10 @@ from fallow.client import ClientSettings
 from fallow.errors import NotAvailableError, RefusedError
 from fallow.explanations import Explanation
 from fallow.fits import MOST, FitAnswer, FitAnswers, FitQuestion, FitRequest
+from fallow.gateways import Gateways
 from fallow.ledger.messages import AllPilots, Balances, Key, Lines, Reconciliation, Usage
 from fallow.ledger.messages import Line as LedgerLine
+from fallow.ledger.monthly import MonthReport
 from fallow.messages import (
     ACCESS_TOKEN_TYPE,
     JWT_TOKEN_TYPE,
@@ -75,7 +77,7 @@ class CondorToken:
 
 
 class HubClient:
-    """Calls the gateway of one hub.
+    """Calls the gateway of a federation's hub, or of either where it has two.
 
     Args:
         settings: Where the hub is and who vouches for its certificate.
@@ -84,13 +86,12 @@ class HubClient:
     """
 
     def __init__(self, settings: ClientSettings, *, token: Callable[[], str], web: Web | None = None) -> None:
-        self._base = settings.hub
+        self._gateways = Gateways(settings, web or Web(settings.ca_file))
         self._token = token
-        self._web = web or Web(settings.ca_file)
 
     def federation(self) -> Federation:
         """What this federation is: its daemons, issuers and centres."""
-        return _read(Federation, self._web.send("GET", f"{self._base}/v1/federation", repeatable=True))
+        return _read(Federation, self._gateways.send("GET", "/v1/federation", repeatable=True))
 
     def exchange(self, scope: str) -> CondorToken:
         """Exchange the WLCG token for an HTCondor one of at most `scope`, e.g. `messages.SCOPE_USER`.
@@ -105,20 +106,18 @@ class HubClient:
             "scope": scope,
         }
         asked = datetime.now(timezone.utc)
-        answer = _read(
-            TokenResponse, self._web.send("POST", f"{self._base}/v1/token", form=form, repeatable=True)
-        )
+        answer = _read(TokenResponse, self._gateways.send("POST", "/v1/token", form=form, repeatable=True))
         return CondorToken(answer.access_token, asked + timedelta(seconds=answer.expires_in))
 
     def offers(self) -> list[Offer]:
         """Every offer that has not expired."""
-        return _read(Offers, self._web.send("GET", f"{self._base}/v1/offers", repeatable=True)).offers
+        return _read(Offers, self._gateways.send("GET", "/v1/offers", repeatable=True)).offers
 
     def publish_offer(self, centre: str, offer: Offer) -> None:
         """Store a centre's offer in place of its last one."""
-        url = f"{self._base}/v1/offers/{quote(centre, safe='')}"
+        path = f"/v1/offers/{quote(centre, safe='')}"
         document = offer.model_dump_json()
-        _accepted(self._web.send("PUT", url, bearer=self._token(), document=document, repeatable=True))
+        _accepted(self._gateways.send("PUT", path, bearer=self._token(), document=document, repeatable=True))
 
     def send_report(self, report: PilotReport, *, repeatable: bool = True) -> None:
         """Store a pilot's report in place of its last one; the token is the centre's HTCondor one.
@@ -127,25 +126,29 @@ class HubClient:
             report: What the pilot says.
             repeatable: Whether to try again, for up to a minute, while the hub is away.
         """
-        url = f"{self._base}/v1/pilots/{quote(report.pilot, safe='')}/report"
+        path = f"/v1/pilots/{quote(report.pilot, safe='')}/report"
         document = report.model_dump_json()
-        _accepted(self._web.send("PUT", url, bearer=self._token(), document=document, repeatable=repeatable))
+        _accepted(
+            self._gateways.send("PUT", path, bearer=self._token(), document=document, repeatable=repeatable)
+        )
 
     def report(self, pilot: str) -> PilotReport | None:
         """The last report of a pilot of the launcher's own centre, or None if it has sent none."""
-        url = f"{self._base}/v1/pilots/{quote(pilot, safe='')}/report"
-        answer = self._web.send("GET", url, bearer=self._token(), repeatable=True)
+        path = f"/v1/pilots/{quote(pilot, safe='')}/report"
+        answer = self._gateways.send("GET", path, bearer=self._token(), repeatable=True)
         return None if answer.status == 404 else _read(PilotReport, answer)
 
     def capacity_history(self, since_s: int) -> CapacityHistory:
         """What each centre offered, ran and used in the last `since_s` seconds."""
-        url = f"{self._base}/v1/capacity/history?since_s={since_s}"
-        return _read(CapacityHistory, self._web.send("GET", url, repeatable=True))
+        path = f"/v1/capacity/history?since_s={since_s}"
+        return _read(CapacityHistory, self._gateways.send("GET", path, repeatable=True))
 
     def capacity_requests(self, centre: str) -> CapacityRequests:
         """What an admin of a centre has asked of it."""
-        url = f"{self._base}/v1/requests/{quote(centre, safe='')}"
-        return _read(CapacityRequests, self._web.send("GET", url, bearer=self._token(), repeatable=True))
+        path = f"/v1/requests/{quote(centre, safe='')}"
+        return _read(
+            CapacityRequests, self._gateways.send("GET", path, bearer=self._token(), repeatable=True)
+        )
 
     def balances(self) -> Balances:
         """What every centre gave and used, as it counts now."""
@@ -173,6 +176,10 @@ class HubClient:
             more = page.more and bool(page.lines)
             after = page.lines[-1].number if page.lines else after
 
+    def month_report(self, centre: str, month: str) -> MonthReport:
+        """What a centre gave and got in one month of UTC, written as 2026-11."""
+        return _read(MonthReport, self._ledger(f"report/{quote(centre, safe='')}", [("month", month)]))
+
     def pilots(self, since: int, until: int) -> AllPilots:
         """What the pilots of every centre offered, that started from `since` up to `until`."""
         return _read(AllPilots, self._ledger("pilots", _span(since, until)))
@@ -182,19 +189,17 @@ class HubClient:
         return _read(Reconciliation, self._ledger("reconciliation", _span(since, until)))
 
     def _ledger(self, what: str, wanted: Sequence[tuple[str, str]] = ()) -> Answer:
-        url = f"{self._base}/v1/ledger/{what}?{urlencode(wanted)}"
-        return self._web.send("GET", url, bearer=self._token(), repeatable=True)
+        path = f"/v1/ledger/{what}?{urlencode(wanted)}"
+        return self._gateways.send("GET", path, bearer=self._token(), repeatable=True)
 
     def explain(self, job: str) -> Explanation:
         """Why the user's own job waits, or why it runs or ran where and when it does."""
-        url = f"{self._base}/v1/jobs/{quote(job, safe='.')}/explain"
-        return _read(Explanation, self._web.send("GET", url, bearer=self._token(), repeatable=True))
+        path = f"/v1/jobs/{quote(job, safe='.')}/explain"
+        return _read(Explanation, self._gateways.send("GET", path, bearer=self._token(), repeatable=True))
 
     def ask(self, model: type[M], method: str, path: str, document: str | None = None) -> M:
         """One call in the user's name that may be repeated, for the clients of single topics."""
-        answer = self._web.send(
-            method, f"{self._base}{path}", bearer=self._token(), document=document, repeatable=True
-        )
+        answer = self._gateways.send(method, path, bearer=self._token(), document=document, repeatable=True)
         return _read(model, answer)
 
     def fit(self, requests: Sequence[FitRequest], *, patient: bool = True) -> list[FitAnswer]:
@@ -207,8 +212,8 @@ class HubClient:
         found: list[FitAnswer] = []
         for start in range(0, len(requests), MOST):
             body = FitQuestion(requests=list(requests[start : start + MOST])).model_dump_json()
-            answer = self._web.send(
-                "POST", f"{self._base}/v1/fit", bearer=self._token(), document=body, repeatable=patient
+            answer = self._gateways.send(
+                "POST", "/v1/fit", bearer=self._token(), document=body, repeatable=patient
             )
             found += _read(FitAnswers, answer).answers
         return found
@@ -219,20 +224,20 @@ class HubClient:
         Args:
             below: Folder of that area that the access is narrowed to, ending in a slash; all of it where empty.
         """
-        url, document = f"{self._base}/v1/storage", json.dumps({"prefix": below})
-        answer = self._web.send("POST", url, bearer=self._token(), document=document, repeatable=True)
+        path, document = "/v1/storage", json.dumps({"prefix": below})
+        answer = self._gateways.send("POST", path, bearer=self._token(), document=document, repeatable=True)
         return _read(StorageAccess, answer)
 
     def image_url(self, digest: str) -> ImageUrl | None:
         """Where to read an image, or None if the hub has none of this digest."""
-        url = f"{self._base}/v1/images/{quote(digest, safe=':')}"
-        answer = self._web.send("GET", url, bearer=self._token(), repeatable=True)
+        path = f"/v1/images/{quote(digest, safe=':')}"
+        answer = self._gateways.send("GET", path, bearer=self._token(), repeatable=True)
         return None if answer.status == 404 else _read(ImageUrl, answer)
 
     def image_upload(self, digest: str) -> ImageUpload | None:
         """Where to write an image, or None if the hub has it already."""
-        url = f"{self._base}/v1/images/{quote(digest, safe=':')}"
-        answer = self._web.send("PUT", url, bearer=self._token(), repeatable=True)
+        path = f"/v1/images/{quote(digest, safe=':')}"
+        answer = self._gateways.send("PUT", path, bearer=self._token(), repeatable=True)
         return None if answer.status == 409 else _read(ImageUpload, answer)
 
     def rules(self) -> RulesReport:
@@ -264,8 +269,8 @@ class HubClient:
         return _read(Simulation, self._rules("POST", "/simulation", body))
 
     def _rules(self, method: str, path: str, document: str | None = None) -> Answer:
-        url = f"{self._base}/v1/rules{path}"
-        return self._web.send(method, url, bearer=self._token(), document=document, repeatable=True)
+        path = f"/v1/rules{path}"
+        return self._gateways.send(method, path, bearer=self._token(), document=document, repeatable=True)
 
 
 def _span(since: int, until: int) -> list[tuple[str, str]]:

@@ -30,6 +30,17 @@ class Issuer(Message):
     """The `aud` that the gateway wants in a token of this issuer."""
 
 
+class HubPlace(Message):
+    """Where one of the two hubs of a federation is."""
+
+    url: str
+    """Its gateway."""
+    collector: str
+    schedd: str
+    queue: str
+    """Address of the port that the queue's daemons share."""
+
+
 class Federation(Message):
     """Body of `GET /v1/federation`: all that a client must know beyond the gateway's own URL."""
 
@@ -42,6 +53,8 @@ class Federation(Message):
     s3_endpoint: str
     issuers: list[Issuer]
     centres: list[CentreName]
+    hubs: list[HubPlace] = Field(default_factory=list)
+    """Both hubs where there are two, in the order of the numbers that their queues give; else none."""
 
 
 class TokenResponse(Message):

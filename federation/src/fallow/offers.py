@@ -25,6 +25,10 @@ CentreName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9-]{0,61
 Sentence = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
 """One line of text for people; no control characters, so that it cannot forge a terminal or a log line."""
 
+CAPABILITY = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+"""A word for what nodes can do; a shape has `MOST_CAPABILITIES` of them."""
+MOST_CAPABILITIES = 100
+
 UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment with a time zone, kept in UTC."""
 
@@ -56,8 +60,8 @@ class Shape(Message):
     """How many pilots of this shape the centre would run at once."""
     walltime_s: Optional[int] = Field(default=None, ge=1, le=366 * 86_400)
     """How long a pilot of this shape lives at most, so how long a job may ask for; None where the centre does not say."""
-    capabilities: list[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]] = Field(
-        default_factory=list, max_length=100
+    capabilities: list[Annotated[str, StringConstraints(pattern=CAPABILITY)]] = Field(
+        default_factory=list, max_length=MOST_CAPABILITIES
     )
     """What the node can do beyond its size, e.g. `avx512`, `nested-containers`, `scratch-ssd`."""
 
@@ -70,6 +74,15 @@ class Condition(Message):
     """A ClassAd expression over the job (`TARGET`); empty where the condition is for people only."""
 
 
+class Reclaims(Message):
+    """How long a centre's pilots took to be gone when somebody there asked for their capacity."""
+
+    count: int = Field(ge=1)
+    """Pilots that were asked to go, of those that the launcher remembers: two weeks."""
+    mean_s: float = Field(ge=0)
+    longest_s: float = Field(ge=0)
+
+
 class Offer(Message):
     """What one centre offers from `starts` to `expires`. An offer that is not renewed ends by itself."""
 
@@ -80,6 +93,8 @@ class Offer(Message):
     expires: UtcMoment
     conditions: list[Condition] = Field(default_factory=list, max_length=100)
     state: OfferState = OfferState.OPEN
+    reclaims: Optional[Reclaims] = None
+    """None where no pilot was asked to go."""
 
     @model_validator(mode="after")
     def _ends_after_it_starts(self) -> "Offer":

@@ -6,6 +6,7 @@ import json
 import logging
 import random
 import re
+import socket
 import ssl
 import time
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from typing import Any, Callable
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.connection import HTTPSConnection
+from urllib3.connectionpool import HTTPSConnectionPool
+from urllib3.exceptions import NewConnectionError
 
 from fallow import __version__
 from fallow.errors import FallowError, NotAvailableError, SettingsError
@@ -31,11 +35,17 @@ EXCHANGE_S = 60.0
 """The longest that one answer may take from the first byte sent to the last byte read."""
 MAX_BODY_BYTES = 4 * 1024 * 1024
 ATTEMPTS = 4
-LONGEST_PAUSE_S = 20.0
+LONGEST_PAUSE_S = 61.0
+"""Who asked too often in a minute is told to come again within one."""
+NOTED_S = 5.0
+"""A pause that is longer is told to whoever waits."""
 PASSING = frozenset({429, 502, 503, 504})
 """Statuses that say: later."""
 BROKEN = (requests.RequestException, urllib3.exceptions.HTTPError, HTTPException, OSError)
 """What is raised where an answer does not come, or breaks off."""
+
+Dial = Callable[[str, int, float], socket.socket]
+"""Makes a connection to a host and port within so many seconds; raises OSError where it cannot."""
 
 
 def arrived(raw: Any, at_most: int) -> bytes:
@@ -111,6 +121,11 @@ def pause_before_repeating(attempt: int, asked_s: float | None, luck: float) -> 
     return pause if pause <= LONGEST_PAUSE_S else None
 
 
+def _place(url: str) -> str:
+    """A URL fit to show, without what it asks for."""
+    return for_people(url.partition("?")[0])
+
+
 def _reason(error: Exception) -> str:
     """Why an exchange failed, without the layers of libraries around it."""
     inner = error.args[0] if error.args and isinstance(error.args[0], Exception) else error
@@ -118,23 +133,42 @@ def _reason(error: Exception) -> str:
     return for_people(re.sub(r"^.*?Connection(Pool)?\([^)]*\):\s*", "", str(inner))).rstrip(".")
 
 
-class _Bearer(requests.auth.AuthBase):
-    """Sets the bearer token, and, even without one, keeps `~/.netrc` out of it."""
+class _Authorization(requests.auth.AuthBase):
+    """Sets the token, and, even without one, keeps `~/.netrc` out of it."""
 
-    def __init__(self, token: str) -> None:
+    def __init__(self, token: str, scheme: str) -> None:
         self._token = token
+        self._scheme = scheme
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         if self._token:
-            request.headers["Authorization"] = f"Bearer {self._token}"
+            request.headers["Authorization"] = f"{self._scheme} {self._token}"
         return request
 
 
-class _Trusting(HTTPAdapter):
-    """Verifies servers with one given context."""
+def _dialled(dial: Dial) -> type[HTTPSConnectionPool]:
+    """Connections that `dial` makes; TLS is spoken through them as ever."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    class Connection(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            limit_s = self.timeout if isinstance(self.timeout, (int, float)) else CONNECT_S
+            try:
+                return dial(self.host, self.port or 443, limit_s)
+            except OSError as error:
+                raise NewConnectionError(self, str(error)) from error
+
+    class Pool(HTTPSConnectionPool):
+        ConnectionCls = Connection
+
+    return Pool
+
+
+class _Trusting(HTTPAdapter):
+    """Verifies servers with one given context; `dial` makes the connections where they are not this host's own."""
+
+    def __init__(self, context: ssl.SSLContext, dial: Dial | None) -> None:
         self._context = context
+        self._dial = dial
         if urllib3.__version__.startswith("1."):  # type: ignore[attr-defined]
             # It gives ssl no name to compare where the host is an address, but compares by itself where ssl does not.
             context.check_hostname = False
@@ -142,9 +176,40 @@ class _Trusting(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+        if self._dial is not None:
+            self.poolmanager.pool_classes_by_scheme = {"https": _dialled(self._dial)}
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         return super().proxy_manager_for(*args, ssl_context=self._context, **kwargs)
+
+
+def session(
+    ca_file: Path | None = None, *, system_too: bool = False, dial: Dial | None = None
+) -> requests.Session:
+    """Connections to https:// URLs.
+
+    Args:
+        ca_file: Certificate authorities to trust; None for the system's.
+        system_too: Trust the system's authorities beside `ca_file`.
+        dial: Makes the connections, where the way out is not this host's own.
+
+    Raises:
+        SettingsError: `ca_file` cannot be used.
+    """
+    try:
+        context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except (OSError, ssl.SSLError) as error:
+        raise SettingsError(
+            f"The file of certificate authorities {ca_file} cannot be used: {error}.",
+            remedy="Name a readable PEM file.",
+            setting="ca_file",
+        ) from error
+    if ca_file and system_too:
+        context.load_default_certs()
+    made = requests.Session()
+    made.trust_env = dial is None
+    made.mount("https://", _Trusting(context, dial))
+    return made
 
 
 class Web:
@@ -153,6 +218,7 @@ class Web:
     Args:
         ca_file: Certificate authorities to trust; None for the system's.
         system_too: Trust the system's authorities beside `ca_file`.
+        dial: Makes the connections, where the way out is not this host's own.
         sleep: Waits the given seconds.
 
     Raises:
@@ -164,22 +230,12 @@ class Web:
         ca_file: Path | None = None,
         *,
         system_too: bool = False,
+        dial: Dial | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._verify: str | bool = str(ca_file) if ca_file else True
         self._sleep = sleep
-        try:
-            context = ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(
-                f"The file of certificate authorities {ca_file} cannot be used: {error}.",
-                remedy="Name a readable PEM file.",
-                setting="ca_file",
-            ) from error
-        if ca_file and system_too:
-            context.load_default_certs()
-        self._session = requests.Session()
-        self._session.mount("https://", _Trusting(context))
+        self._session = session(ca_file, system_too=system_too, dial=dial)
         self._session.headers.update(
             {
                 "User-Agent": f"fallow/{__version__}",
@@ -194,6 +250,7 @@ class Web:
         url: str,
         *,
         bearer: str = "",
+        scheme: str = "Bearer",
         form: Mapping[str, str] | None = None,
         document: str | None = None,
         repeatable: bool = False,
@@ -204,6 +261,7 @@ class Web:
             method: The HTTP method.
             url: Where to, https:// only.
             bearer: A token for the Authorization header.
+            scheme: What that header calls the token.
             form: Fields of a form body.
             document: A JSON body.
             repeatable: Whether doing it twice is the same as doing it once: only then is it tried again after
@@ -216,7 +274,7 @@ class Web:
         while True:
             attempt += 1
             try:
-                answer = self._exchange(method, url, bearer, form, document)
+                answer = self._exchange(method, url, _Authorization(bearer, scheme), form, document)
             except NotAvailableError as error:
                 pause = pause_before_repeating(attempt, None, random.random())  # noqa: S311 - only spreads load
                 if not (repeatable and error.retryable) or pause is None:
@@ -226,21 +284,27 @@ class Web:
                 pause = pause_before_repeating(attempt, asked_s, random.random())  # noqa: S311
                 if answer.status not in PASSING or not repeatable or pause is None:
                     return answer
-            logger.info("%s %s: trying again in %.1f s", method, url, pause)
+            level = logging.WARNING if pause > NOTED_S else logging.INFO
+            logger.log(level, "%s %s: trying again in %.1f s", method, _place(url), pause)
             self._sleep(pause)
 
     def _exchange(
-        self, method: str, url: str, bearer: str, form: Mapping[str, str] | None, document: str | None
+        self,
+        method: str,
+        url: str,
+        authorization: _Authorization,
+        form: Mapping[str, str] | None,
+        document: str | None,
     ) -> Answer:
         if not url.startswith("https://"):
             raise FallowError(f"{for_people(url)} is not an https:// URL.", remedy="Nothing was sent to it.")
-        server = for_people(url.split("?", 1)[0])
+        server = _place(url)
         deadline = time.monotonic() + EXCHANGE_S
         try:
             with self._session.request(
                 method,
                 url,
-                auth=_Bearer(bearer),
+                auth=authorization,
                 data=dict(form) if form is not None else document.encode() if document is not None else None,
                 headers={"Content-Type": "application/json"} if document is not None else None,
                 timeout=(CONNECT_S, READ_S),

@@ -9,32 +9,17 @@ import click
 from fallow.errors import RefusedError
 from fallow.output import show
 from fallow_matcher import settings as hub_settings
-
-DEFAULT_OUT = Path("/etc/fallow/condor")
-
-settings_option = click.option(
-    "--settings",
-    "settings_path",
-    type=click.Path(path_type=Path),
-    default=hub_settings.DEFAULT_PATH,
-    show_default=True,
-    envvar="FALLOW_HUB_SETTINGS",
-    help="The hub's settings file.",
-)
-out_option = click.option(
-    "--out",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=DEFAULT_OUT,
-    show_default=True,
-    envvar="FALLOW_HUB_CONDOR",
-    help="Folder of the HTCondor configuration.",
-)
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+from fallow_matcher.operation.commands import COMMANDS
+from fallow_matcher.options import json_option, out_option, settings_option
 
 
 @click.group()
 def hub() -> None:
     """Run the hub of a federation: its HTCondor pool and its gateway."""
+
+
+for each in COMMANDS:
+    hub.add_command(each)
 
 
 @hub.command()
@@ -123,20 +108,10 @@ def campaigns(once: bool, settings_path: Path) -> None:
 def check(settings_path: Path, out: Path, as_json: bool) -> None:
     """Hold the HTCondor configuration in effect, keys and tokens against the rules; exit code 4 on any finding."""
     import dataclasses
-    import tempfile
 
-    from fallow_matcher.htcondor import effective, render
-    from fallow_matcher.htcondor.check import check as check_config
-    from fallow_matcher.htcondor.files import check_files
+    from fallow_matcher.htcondor.findings import look
 
-    settings = hub_settings.read(settings_path)
-    config = out.absolute() / "condor_config"
-    with tempfile.TemporaryDirectory() as scratch:
-        generated = Path(scratch) / "condor_config"
-        generated.write_text(render.hub_config(settings, out.absolute()), encoding="utf-8")
-        expected = effective.read(generated)
-    findings = check_config(effective.read(config), expected, settings, effective.version(config))
-    findings += check_files(settings)
+    findings = look(hub_settings.read(settings_path), out.absolute())
     columns = ["setting", "value", "problem", "remedy"]
     show([dataclasses.asdict(finding) for finding in findings], columns, as_json=as_json)
     if findings:

@@ -1,6 +1,7 @@
 """HTCondor identities: made from templates only, and read back.
 
-A user is `<centre>.<user>`, a centre's pilots are `pilot-<centre>`, the hub's daemons are `condor`, each `@<trust domain>`.
+A user is `<centre>.<user>`, a centre's pilots are `pilot-<centre>`, the hub's daemons are `condor`, its
+operator at the queue is `operator`, each `@<trust domain>`.
 Centre and user names hold no dot, so the three forms never meet, and the centre of a user is part of the authenticated
 identity: the schedd needs no table and no word of the user's to know it.
 """
@@ -11,6 +12,7 @@ import hashlib
 import re
 
 DAEMON = "condor"
+OPERATOR = "operator"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LOOKS_DIGESTED = re.compile(r".*-[0-9a-f]{16}")
 _USER = re.compile(r"([a-z][a-z0-9-]*)\.([a-z0-9][a-z0-9_-]*)")
@@ -40,8 +42,13 @@ def pilot_identity(centre: str, trust_domain: str) -> str:
 
 
 def daemon_identity(trust_domain: str) -> str:
-    """`condor@<trust domain>`: the hub's own daemons and its operator."""
+    """`condor@<trust domain>`: the hub's own daemons."""
     return f"{DAEMON}@{trust_domain}"
+
+
+def operator_identity(trust_domain: str) -> str:
+    """`operator@<trust domain>`: who may hold, release and remove any job, and nothing else."""
+    return f"{OPERATOR}@{trust_domain}"
 
 
 def centre_of(identity: str) -> str | None:

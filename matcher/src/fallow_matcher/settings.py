@@ -149,12 +149,29 @@ class LimitSettings(Settings):
     """Inputs, and outputs, of one job of a campaign together: more is refused; such data is moved by other means."""
     staging_s: int = Field(default=900, ge=1, le=86_400)
     """How long moving them may take, beyond a second for each megabyte."""
-    per_address_per_minute: int = Field(default=600, ge=1)
-    """Requests from one network address."""
-    per_identity_per_minute: int = Field(default=120, ge=1)
+    least_free_mb: int = Field(default=1024, ge=0)
+    """Room that has to be free where `state_dir` lies: with less, queue and gateway take no new work and say so."""
+    per_address_per_minute: int = Field(default=1800, ge=1)
+    """Requests from one network address, which may be that of a whole centre."""
+    per_identity_per_minute: int = Field(default=300, ge=1)
     """Requests of one token's subject."""
     logins_per_minute: int = Field(default=20, ge=1)
     """Logins at the hub's page that one network address begins or ends."""
+
+
+class PairSettings(Settings):
+    """The two hubs of a federation that has two: the same on both, as are their ports, keys, rules and database."""
+
+    first: HostName
+    """The `host` of the hub that was there first: the jobs of its queue have numbers below 1,000,000,000."""
+    second: HostName
+    """The `host` of the other one, which has its keys from the first by `fallow hub join`."""
+
+    @model_validator(mode="after")
+    def _are_two(self) -> Self:
+        if self.first == self.second:
+            raise ValueError(f"first and second are both {self.first}; name two hosts")
+        return self
 
 
 class HubSettings(Settings):
@@ -205,6 +222,8 @@ class HubSettings(Settings):
     database: SecretStr | None = None
     """URL of the database for rules, ledger and capacity: `postgresql://USER@HOST/NAME?passfile=FILE`; left out, the file
     `fallow.sqlite` in `state_dir`."""
+    pair: PairSettings | None = None
+    """The two hubs, where this is one of two."""
 
     @field_validator("listen")
     @classmethod
@@ -247,6 +266,30 @@ class HubSettings(Settings):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _is_one_of_the_pair(self) -> Self:
+        if self.pair is None:
+            return self
+        if self.host not in self.hosts:
+            raise ValueError(
+                f"host ({self.host}) is neither of pair ({', '.join(self.hosts)}); name it there"
+            )
+        if not self.database_url.startswith("postgresql:"):
+            raise ValueError(
+                "two hubs work on one database, so pair needs one of PostgreSQL; name it in database"
+            )
+        return self
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of both hubs, the first one's first; this one's alone where there is one."""
+        return (self.pair.first, self.pair.second) if self.pair else (self.host,)
+
+    @property
+    def is_second(self) -> bool:
+        """Whether this is the second of two hubs."""
+        return self.pair is not None and self.host == self.pair.second
+
     @property
     def trusted(self) -> TrustedIssuers:
         """The issuers as the token validator wants them; their public keys are kept in the state directory."""
@@ -270,8 +313,12 @@ class HubSettings(Settings):
     @property
     def page_url(self) -> str:
         """The origin of the hub's page, as a browser names it."""
+        return self.page_url_of(self.host)
+
+    def page_url_of(self, host: str) -> str:
+        """The origin of the page of one of the hubs."""
         port = "" if self.ports.gateway == 443 else f":{self.ports.gateway}"
-        return f"https://{self.host}{port}"
+        return f"https://{host}{port}"
 
     @property
     def metrics_readers(self) -> set[str]:
@@ -281,12 +328,17 @@ class HubSettings(Settings):
     @property
     def schedd_name(self) -> str:
         """The queue's name in the pool; HTCondor leaves a name with `@` as it is."""
-        return f"queue@{self.host}"
+        return queue_name(self.host)
 
     @property
     def collector_address(self) -> str:
         """The collector as clients and pilots name it."""
         return f"{self.host}:{self.ports.collector}"
+
+
+def queue_name(host: str) -> str:
+    """What the queue of a hub is called."""
+    return f"queue@{host}"
 
 
 def read(path: Path) -> HubSettings:

@@ -140,12 +140,17 @@ def ramp(policy: Policy, launched: int) -> Iterator[Cap]:
     yield Cap("limits.ramp", max(0, most - launched), f"At most {most} per cycle.", lasting=False)
 
 
-def back_off(policy: Policy, own: Sequence[PilotRecord], now: datetime) -> Iterator[Cap]:
-    """After a useless pilot: a pause, then one canary, and the rest once a pilot has proved itself."""
+def back_off(
+    policy: Policy, own: Sequence[PilotRecord], now: datetime, resumed: datetime | None
+) -> Iterator[Cap]:
+    """After a useless pilot: a pause, then one canary, and the rest once a pilot has proved itself.
+
+    It ends when a person says `resume`, too.
+    """
     clause, settings = "backoff", policy.backoff
     useless = [record for record in own if record.ended is not None and record.fizzled(settings.fizzle_s)]
     last = max(useless, key=lambda record: record.ended or now, default=None)
-    if last is None or last.ended is None:
+    if last is None or last.ended is None or (resumed is not None and last.ended <= resumed):
         return
     since = last.ended
     later = [record for record in own if record.submitted >= since and record is not last]

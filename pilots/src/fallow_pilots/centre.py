@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from pathlib import Path
 
 from fallow.errors import SettingsError
+from fallow_pilots.accounts.people import People
 from fallow_pilots.batch import open_batch
 from fallow_pilots.batch.model import BatchSystem
 from fallow_pilots.credentials import Credentials, hub_client
@@ -14,6 +16,7 @@ from fallow_pilots.layout import Layout
 from fallow_pilots.policy import Policy, read_policy
 from fallow_pilots.prefetch import Prefetcher
 from fallow_pilots.relay.keeper import Keeper
+from fallow_pilots.relay.upstream import dial_of
 from fallow_pilots.store import Store
 
 log = logging.getLogger(__name__)
@@ -37,10 +40,12 @@ class Centre:
 
     def _assemble(self) -> None:
         self.batch: BatchSystem = open_batch(self.policy.batch, self.layout.prefix)
-        self.hub = hub_client(self.policy.identity)
+        dial = dial_of(self.policy.network, self.layout.upstream)
+        self.hub = hub_client(self.policy.identity, dial)
         self.credentials = Credentials(self.hub, self.store, self.layout.token)
-        self.relay = Keeper(self.policy, self.layout.relay)
+        self.relay = Keeper(self.policy, self.layout.relay, self.layout.upstream)
         centre, hub = self.policy.identity.centre, self.hub
+        self.people = People(self.policy, self.layout, partial(Credentials, hub, self.store))
         self.launcher = Launcher(
             self.policy,
             self.batch,
@@ -48,8 +53,9 @@ class Centre:
             self.credentials,
             publish=lambda offer: hub.publish_offer(centre, offer),
             reported=hub.report,
-            prefetch=Prefetcher(hub).kick,
+            prefetch=Prefetcher(hub, dial).kick,
             relay=self.relay.keep,
+            people=self.people,
         )
 
     def reload(self) -> None:

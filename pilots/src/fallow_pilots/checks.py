@@ -18,9 +18,14 @@ from fallow_pilots.centre import Centre
 from fallow_pilots.policy import Policy
 from fallow_pilots.prepare import node_command
 from fallow_pilots.proposal import Proposal, propose
+from fallow_pilots.relay.upstream import require_leads
+from fallow_pilots.wayout import WAYS, look_out
 
 LEAST_STATE_MB = 100
 """Free space for the launcher's memory and the pilots' logs."""
+
+BEFORE_NODES = ("node command", "batch programs", "batch system", "hub", "way out", *WAYS)
+"""Checks without which no node is looked at."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +40,13 @@ class Finding:
     """What to write into the policy's file."""
 
 
-def run_checks(policy_file: Path, node_wait_s: float | None) -> list[Finding]:
+def run_checks(policy_file: Path, node_wait_s: float | None, say: Callable[[str], None]) -> list[Finding]:
     """Look at everything that can be looked at; what depends on something unfit is left out.
 
     Args:
         policy_file: The centre's policy.
         node_wait_s: How long a node may take for its check; None: no node is checked.
+        say: Is told what becomes of that check while it takes.
     """
     found: list[Finding] = []
     centres: list[Centre] = []
@@ -52,9 +58,10 @@ def run_checks(policy_file: Path, node_wait_s: float | None) -> list[Finding]:
     found.append(_tried("policy", opened))
     for centre in centres:
         found += _of_centre(centre)
-        fit = {finding.check for finding in found if finding.fit}
-        if node_wait_s is not None and {"node command", "batch system", "hub"} <= fit:
-            found += _nodes(centre, node_wait_s)
+        unfit = {finding.check for finding in found if not finding.fit}
+        # What a node lacks can be told once it is known how this host gets out.
+        if node_wait_s is not None and unfit.isdisjoint(BEFORE_NODES):
+            found += _nodes(centre, node_wait_s, say)
         centre.store.close()
     return found
 
@@ -72,22 +79,24 @@ def _of_centre(centre: Centre) -> Iterator[Finding]:
     )
     if not missing:
         yield _tried("batch system", lambda: _batch(centre))
+        yield from _people(centre)
     token = _tried("WLCG token", lambda: _token(policy))
     yield token
+    yield _way_out(centre)
     hub = _tried("hub", lambda: _hub(centre))
     yield hub
     if token.fit and hub.fit:
         yield _tried("token exchange", lambda: _exchange(centre))
 
 
-def _nodes(centre: Centre, wait_s: float) -> Iterator[Finding]:
+def _nodes(centre: Centre, wait_s: float, say: Callable[[str], None]) -> Iterator[Finding]:
     from fallow_pilots.nodecheck import check_node, relay_address
 
     federation = centre.hub.federation()
     for shape in centre.policy.pilot.shapes:
         size = f"{shape.cores} cores" + (f", {shape.gpus} GPUs" if shape.gpus else "")
         try:
-            looked = check_node(centre, federation, shape, wait_s)
+            looked = check_node(centre, federation, shape, wait_s, say)
         except FallowError as error:
             yield Finding(f"node for {size}", False, error.what, error.remedy)
             continue
@@ -144,6 +153,17 @@ def _batch(centre: Centre) -> str:
     return f"It answers: {len(view.spare.nodes)} nodes have room, {idle} are idle, {active} pilots are here."
 
 
+def _people(centre: Centre) -> Iterator[Finding]:
+    """Whether the launcher reaches the people whom the policy names; that one has not consented is no fault."""
+    seen = centre.people.look([], [])
+    refusals = seen.refusals(centre.policy)
+    for person in centre.policy.accounts.people:
+        fit = person.account not in seen.silent
+        remedy = "" if fit else "Let accounts.become run fallow-pilot-deputy as this person."
+        words = refusals.get(person.account, "Pilots may run there: the person has consented.")
+        yield Finding(f"account {person.account}", fit, words, remedy)
+
+
 def _token(policy: Policy) -> str:
     from fallow.login.peek import expiry, peek
 
@@ -170,6 +190,21 @@ def _hub(centre: Centre) -> str:
             remedy="Ask the hub's operator to add it, or mend identity.centre.",
         )
     return f"The hub of {federation.name} answers and knows this centre."
+
+
+def _way_out(centre: Centre) -> Finding:
+    """By whom this host gets out: by itself, or as the policy says."""
+    network = centre.policy.network
+    if not (network.proxy or network.attached):
+        return _proposed(look_out(centre.policy.identity.hub, os.environ))
+
+    def look() -> str:
+        upstream, targets = centre.relay.lead(centre.credentials.remembered().federation)
+        require_leads(upstream, targets)
+        by = network.proxy or "The attached machine"
+        return f"{by} leads to {', '.join(target.authority for target in targets)}."
+
+    return _tried("way out", look)
 
 
 def _exchange(centre: Centre) -> str:

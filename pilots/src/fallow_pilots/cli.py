@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fallow_pilots.commands import admits, launch, look, network, stop
+from fallow_pilots.commands import admits, attach, consent, launch, look, network, stop
 
 
 @click.group()
@@ -17,8 +17,11 @@ for command in (
     look.offer,
     admits.admits,
     network.explain_network,
+    attach.attach_login,
     launch.run,
     launch.unit,
+    consent.consent,
+    consent.accounts,
     look.status,
     look.list_pilots,
     look.log_of,

@@ -39,10 +39,10 @@ class Clause:
 def conditions_of(policy: Policy) -> list[Clause]:
     """The conditions under which the centre's pilots take a job; all must hold."""
     wanted = policy.conditions
-    return [*_named(wanted), *_images(wanted), *_demands(wanted)]
+    return [*named(wanted), *_images(wanted), *_demands(wanted)]
 
 
-def _named(wanted: Conditions) -> Iterator[Clause]:
+def named(wanted: Conditions) -> Iterator[Clause]:
     """What is taken or refused by name; who submits a job cannot choose its centre, and its project only as a member."""
     for name, attribute, what in (
         ("work_types", "FallowWorkType", "of the work types"),

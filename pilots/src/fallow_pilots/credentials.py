@@ -24,6 +24,7 @@ from fallow_pilots.store import Store
 
 if TYPE_CHECKING:
     from fallow.hub import HubClient
+    from fallow.web import Dial
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,15 @@ class Joining:
         return None
 
 
-def hub_client(identity: Identity) -> HubClient:
-    """The gateway, called with the launcher's WLCG token, which is read again for each call."""
+def hub_client(identity: Identity, dial: Dial | None = None) -> HubClient:
+    """The gateway, called with the launcher's WLCG token, which is read again for each call.
+
+    Args:
+        identity: The policy's table.
+        dial: How it is dialled, where not by this host itself.
+    """
     from fallow.hub import HubClient
+    from fallow.web import Web
 
     def token() -> str:
         text = read_private(identity.token_file)
@@ -67,7 +74,8 @@ def hub_client(identity: Identity) -> HubClient:
             )
         return text.strip()
 
-    return HubClient(ClientSettings(hub=identity.hub, ca_file=identity.ca_file), token=token)
+    settings = ClientSettings(hub=identity.hub, other_hub=identity.other_hub, ca_file=identity.ca_file)
+    return HubClient(settings, token=token, web=Web(identity.ca_file, dial=dial))
 
 
 class Credentials:
@@ -76,13 +84,15 @@ class Credentials:
     Args:
         hub: The gateway.
         store: Where answers are remembered.
-        token_file: The file that pilots read their token from.
+        token_file: The file that the token is kept in.
+        account: The person whose pilots have this token; none: those of the launcher's own account.
     """
 
-    def __init__(self, hub: HubClient, store: Store, token_file: Path) -> None:
+    def __init__(self, hub: HubClient, store: Store, token_file: Path, account: str | None = None) -> None:
         self._hub = hub
         self._store = store
         self.token_file = token_file
+        self._life_fact = TOKEN_LIFE if account is None else f"{TOKEN_LIFE} {account}"
 
     def remembered(self, trouble: str | None = None) -> Joining:
         """What is known without asking the hub."""
@@ -103,7 +113,7 @@ class Credentials:
                 token = self._hub.exchange(SCOPE_PILOT)
                 write_private(self.token_file, token.token + "\n")
                 life = [now.timestamp(), token.expires.timestamp()]
-                self._store.remember(TOKEN_LIFE, json.dumps(life))
+                self._store.remember(self._life_fact, json.dumps(life))
                 log.info("token for pilots renewed until %s", token.expires.isoformat())
         except FallowError as error:
             trouble = str(error)
@@ -119,7 +129,7 @@ class Credentials:
 
     def _life(self) -> tuple[datetime, datetime] | None:
         """When the token was obtained and when it expires."""
-        text = self._store.recall(TOKEN_LIFE)
+        text = self._store.recall(self._life_fact)
         if text is None:
             return None
         obtained, until = (datetime.fromtimestamp(moment, tz=timezone.utc) for moment in json.loads(text))

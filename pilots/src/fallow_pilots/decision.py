@@ -88,6 +88,7 @@ def decide(
     halted: str | None = None,
     ceiling: tuple[int, str] | None = None,
     idle_since: Mapping[str, datetime] | None = None,
+    resumed: datetime | None = None,
 ) -> Decision:
     """Decide how many pilots to start now.
 
@@ -99,9 +100,10 @@ def decide(
         halted: Why nothing may start at all (withdrawn, draining, no token), or None.
         ceiling: How many pilots may be here at most, and why, where a person has taken some of them back.
         idle_since: Since when each node has been seen idle.
+        resumed: When a person last said that pilots may start.
     """
     closes = open_until(policy.when.windows, policy.when.time_zone, now)
-    rule = _Rule(policy, spare, now, closes, halted, ceiling)
+    rule = _Rule(policy, spare, now, closes, halted, ceiling, resumed)
     launches: list[Launch] = []
     held, wanted = list(own), list(own)
     for lot in _lots(policy, spare, now, _longest_s(policy, spare, now, closes), idle_since or {}):
@@ -123,6 +125,7 @@ class _Rule:
     closes: datetime | None
     halted: str | None
     ceiling: tuple[int, str] | None
+    resumed: datetime | None
 
     def caps(self, own: Sequence[PilotRecord], launched: int, lot: Lot) -> list[Cap]:
         """What each clause allows of `lot` beside the pilots in `own`, `launched` of them in this cycle."""
@@ -143,7 +146,7 @@ class _Rule:
             found += caps.queue(policy, self.spare, launched)
             found += caps.share(policy, self.spare, active, lot.shape)
             found += caps.capacity(policy, active, lot)
-        found += caps.back_off(policy, own, now)
+        found += caps.back_off(policy, own, now, self.resumed)
         found += caps.ramp(policy, launched)
         return found
 

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from fallow.offers import OfferState
 from fallow_pilots.order import Wish
-from fallow_pilots.store import HALT, Store
+from fallow_pilots.store import HALT, RESUMED, Store
 
 STATES = {Wish.DRAIN: OfferState.DRAINING, Wish.WITHDRAW: OfferState.WITHDRAWN}
 
@@ -58,11 +58,8 @@ def read_halt(store: Store) -> Halt | None:
     )
 
 
-def set_halt(store: Store, halt: Halt | None) -> None:
-    """Stop or limit launches, or allow them again with None; in force as soon as this returns."""
-    if halt is None:
-        store.remember(HALT, None)
-        return
+def set_halt(store: Store, halt: Halt) -> None:
+    """Stop or limit launches; in force as soon as this returns."""
     values = {
         "wish": halt.wish.value,
         "since": halt.since.isoformat(),
@@ -70,3 +67,15 @@ def set_halt(store: Store, halt: Halt | None) -> None:
         "ceiling": halt.ceiling,
     }
     store.remember(HALT, json.dumps(values))
+
+
+def allow(store: Store, now: datetime) -> None:
+    """Allow launches again, at once: what became of earlier pilots is no reason to go slowly any more."""
+    store.remember(RESUMED, now.isoformat())
+    store.remember(HALT, None)
+
+
+def allowed_since(store: Store) -> datetime | None:
+    """When a person last allowed launches."""
+    text = store.recall(RESUMED)
+    return None if text is None else datetime.fromisoformat(text)

@@ -9,17 +9,20 @@ from fallow.errors import NotAvailableError
 from fallow.files import private_directory
 from fallow_pilots.policy import Policy
 
+UPSTREAM = "upstream.json"
 
-class Layout:
-    """Paths below the policy's `state_dir`, and names.
+
+class PilotFiles:
+    """The directories of one account's pilots, and their names.
 
     Args:
-        policy: The centre's policy.
+        root: The directory of that account below which all lies.
+        centre: The centre.
     """
 
-    def __init__(self, policy: Policy) -> None:
-        self.root = policy.state_dir
-        self.prefix = f"fallow-{policy.identity.centre}-"
+    def __init__(self, root: Path, centre: str) -> None:
+        self.root = root
+        self.prefix = f"fallow-{centre}-"
 
     def make(self) -> None:
         """Make the directories, closed to other users.
@@ -37,24 +40,9 @@ class Layout:
             ) from error
 
     @property
-    def store(self) -> Path:
-        """The launcher's memory."""
-        return self.root / "launcher.sqlite"
-
-    @property
-    def lock(self) -> Path:
-        """Held by the one launcher that acts for the centre."""
-        return self.root / "launcher.lock"
-
-    @property
     def token(self) -> Path:
         """The pilots' token."""
         return self.root / "token"
-
-    @property
-    def relay(self) -> Path:
-        """The terms of the relay."""
-        return self.root / "relay.json"
 
     @property
     def pilots(self) -> Path:
@@ -77,7 +65,8 @@ class Layout:
         """What it says of itself at its end."""
         return self.pilots / pilot / "outcome.json"
 
-    def job_name(self, pilot: str) -> str:
+    @staticmethod
+    def job_name(pilot: str) -> str:
         """Its name in the batch system."""
         return f"fallow-{pilot}"
 
@@ -87,3 +76,46 @@ class Layout:
         if job_name.startswith(self.prefix) and re.fullmatch(r"[0-9]{1,12}", serial, re.ASCII):
             return job_name[len("fallow-") :]
         return None
+
+
+class Layout(PilotFiles):
+    """What lies below the policy's `state_dir`, which is the launcher's own.
+
+    Args:
+        policy: The centre's policy.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__(policy.state_dir, policy.identity.centre)
+        self._network = policy.network
+
+    @property
+    def store(self) -> Path:
+        """The launcher's memory."""
+        return self.root / "launcher.sqlite"
+
+    @property
+    def lock(self) -> Path:
+        """Held by the one launcher that acts for the centre."""
+        return self.root / "launcher.lock"
+
+    @property
+    def relay(self) -> Path:
+        """The terms of the relay."""
+        return self.root / "relay.json"
+
+    @property
+    def upstream(self) -> Path:
+        """The terms of whoever this host gets out by: the site's proxy, or an attached machine."""
+        return self.root / UPSTREAM
+
+    @property
+    def way(self) -> Path | None:
+        """The terms by which nodes reach the hub; None where they dial it themselves."""
+        if self._network.relayed:
+            return self.relay
+        return self.upstream if self._network.profile == "proxy" else None
+
+    def token_of(self, account: str) -> Path:
+        """The launcher's copy of the token that the pilots of a person have."""
+        return self.root / "accounts" / account / "token"

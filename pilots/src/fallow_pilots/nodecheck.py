@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Callable
 
 from fallow.errors import NotAvailableError
 from fallow.files import private_directory
@@ -19,7 +20,7 @@ from fallow_pilots.centre import Centre
 from fallow_pilots.nodefindings import Attributes, NodeCheck, read_node_check
 from fallow_pilots.outcome import Code, Outcome, printable
 from fallow_pilots.policy import Policy, Shape
-from fallow_pilots.prepare import batch_job, pilot_spec
+from fallow_pilots.prepare import job_of_lot, lay_out, pilot_spec
 from fallow_pilots.relay.terms import places
 from fallow_pilots.watch import read_outcome
 
@@ -52,8 +53,12 @@ def relay_address(policy: Policy) -> str:
     return f"{policy.network.relay_host or socket.gethostname()}:{policy.network.relay_port}"
 
 
-def check_node(centre: Centre, federation: Federation, shape: Shape, wait_s: float) -> Looked:
+def check_node(
+    centre: Centre, federation: Federation, shape: Shape, wait_s: float, say: Callable[[str], None]
+) -> Looked:
     """Have one node that could take a pilot of `shape` checked; the job asks for one core, and the shape's GPUs.
+
+    What becomes of the job meanwhile is told to `say`.
 
     Raises:
         NotAvailableError: No node took the job in `wait_s` seconds, or it left no findings.
@@ -67,16 +72,20 @@ def check_node(centre: Centre, federation: Federation, shape: Shape, wait_s: flo
     directory = layout.spec(name).parent
     private_directory(directory)
     try:
-        job = batch_job(policy, layout, name, lot, None)
+        job = job_of_lot(policy, layout, name, lot, None)
         findings = directory / "findings.json"
         told = pilot_spec(policy, layout, name, lot, federation)
+        proxy = layout.upstream if policy.network.proxy and centre.relay.lead(federation) else None
         probes = tuple(f"{host}:{port}" for host, port, _ in places(policy.identity.hub, federation))
-        asked = {"findings_file": findings, "probes": probes, "probe_relay": relay_address(policy)}
-        told.model_copy(update=asked).write(job.spec)
-        job.script.write_text(centre.batch.script(job), encoding="utf-8")
-        job.script.chmod(0o700)
+        asked = {
+            "findings_file": findings,
+            "probes": probes,
+            "probe_relay": relay_address(policy),
+            "probe_proxy": proxy,
+        }
+        lay_out(centre.batch, job, told.model_copy(update=asked))
         with _ear(centre, federation):
-            last = _run(centre, job, wait_s)
+            last = _run(centre, job, wait_s, say)
         found, outcome = _wait_for(centre, name)
         if outcome is None or (found is None and outcome.code < Code.BANNED):
             raise NotAvailableError(
@@ -96,10 +105,11 @@ def check_node(centre: Centre, federation: Federation, shape: Shape, wait_s: flo
 def _ear(centre: Centre, federation: Federation) -> Iterator[None]:
     """Listen where the relay is to be, so that the node can try; a relay that is wanted already is started."""
     policy = centre.policy
-    if policy.network.profile == "relay":
+    if policy.network.profile != "direct":
         trouble = centre.relay.keep(federation)
         if trouble:
             raise NotAvailableError(trouble, remedy="Mend the policy's table network.")
+    if policy.network.profile == "relay":
         yield
         return
     try:
@@ -112,7 +122,7 @@ def _ear(centre: Centre, federation: Federation) -> Iterator[None]:
         yield
 
 
-def _run(centre: Centre, job: BatchJob, wait_s: float) -> JobStatus | None:
+def _run(centre: Centre, job: BatchJob, wait_s: float, say: Callable[[str], None]) -> JobStatus | None:
     """Submit the job and wait for its end; the last that was seen of it while it ran."""
     deadline = time.monotonic() + wait_s
     native_id = centre.batch.submit(job)
@@ -121,7 +131,9 @@ def _run(centre: Centre, job: BatchJob, wait_s: float) -> JobStatus | None:
     while time.monotonic() < deadline:
         found = [status for status in centre.batch.status([job.name]) if status.name == job.name]
         for status in found:
-            detail = status.detail
+            if status.detail != detail:
+                detail = status.detail
+                say(f"The job that checks a node is {detail}.")
             if status.node:
                 last = status
         if not found or found[-1].phase is Phase.ENDED:  # only then can a pilot have the node

@@ -1,6 +1,7 @@
 """What a pilot found on its node: a JSON document that it leaves beside its outcome and that `--check` prints."""
 
 import logging
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Optional, Union
@@ -9,6 +10,7 @@ from pydantic import AwareDatetime, ValidationError
 
 from fallow.errors import FallowError
 from fallow.files import read_private, write_private
+from fallow.offers import CAPABILITY, MOST_CAPABILITIES
 from fallow.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -52,7 +54,7 @@ class NodeCheck(Settings):
 
 
 def words_of(attributes: Attributes) -> "list[str]":
-    """The words for what a slot advertises; see `fallow.offers.Shape.capabilities`."""
+    """The words for what a slot advertises, as far as they are such; see `fallow.offers.Shape.capabilities`."""
     found = []
     if attributes.get("FallowHasFuse") is True:
         found.append("fuse")
@@ -60,7 +62,7 @@ def words_of(attributes: Attributes) -> "list[str]":
         found.append(str(attributes["FallowProcessor"]))
     listed = str(attributes.get("FallowCvmfs", ""))
     found += [f"cvmfs-{repository}"[:64] for repository in listed.split(",") if repository]
-    return sorted(found)
+    return sorted(word for word in found if re.fullmatch(CAPABILITY, word))
 
 
 def node_file(outcome_file: Path) -> Path:
@@ -86,4 +88,4 @@ def read_node_check(path: Path) -> Optional[NodeCheck]:
 def common_words(checks: Iterable[NodeCheck]) -> "list[str]":
     """The capabilities that every one of these nodes has."""
     sets = [set(check.words) for check in checks if check.fit]
-    return sorted(set.intersection(*sets)) if sets else []
+    return sorted(set.intersection(*sets))[:MOST_CAPABILITIES] if sets else []

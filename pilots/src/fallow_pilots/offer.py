@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from fallow.offers import Offer, OfferState
+from fallow.offers import Offer, OfferState, Reclaims
 from fallow.offers import Shape as OfferedShape
 from fallow_pilots.conditions import conditions_of
 from fallow_pilots.decision import Decision
@@ -48,7 +48,18 @@ def offer_of(
         expires=now + timedelta(seconds=max(SHORTEST_S, 3 * interval_s)),
         conditions=[clause.shown() for clause in conditions_of(policy)],
         state=OfferState.OPEN if halt is None else halt.state,
+        reclaims=reclaims_of(own),
     )
+
+
+def reclaims_of(records: Sequence[PilotRecord]) -> Reclaims | None:
+    """How long pilots took to be gone when a person asked for their capacity; None where nobody did."""
+    times = [
+        (one.ended - one.asked_to_stop).total_seconds() for one in records if one.ended and one.asked_to_stop
+    ]
+    if not times:
+        return None
+    return Reclaims(count=len(times), mean_s=sum(times) / len(times), longest_s=max(times))
 
 
 def _shown(

@@ -9,6 +9,9 @@ from pydantic import AfterValidator, AwareDatetime, Field
 from fallow.reports import PilotReport
 from fallow.settings import Settings
 
+MOST = 2**53
+"""No count is higher: what strangers say has to fit into the launcher's memory."""
+
 
 class Code(IntEnum):
     """Outcome codes; the hundreds carry the meaning, finer codes stay within their hundred."""
@@ -43,9 +46,9 @@ class Outcome(Settings):
     """When the pilot started on its node, UTC."""
     ended: AwareDatetime
     """When it ended, UTC."""
-    jobs_run: int = Field(default=0, ge=0)
+    jobs_run: int = Field(default=0, ge=0, le=MOST)
     """Jobs that ran to their end, whatever their exit code."""
-    busy_core_s: int = Field(default=0, ge=0)
+    busy_core_s: int = Field(default=0, ge=0, le=MOST)
     """Core-seconds in which a job held the cores."""
 
     @property
@@ -65,6 +68,6 @@ def outcome_of(report: PilotReport) -> Optional[Outcome]:
         reason=report.reason,
         started=report.started,
         ended=report.ended,
-        jobs_run=report.jobs_run,
-        busy_core_s=report.used_core_s,
+        jobs_run=min(report.jobs_run, MOST),
+        busy_core_s=min(report.used_core_s, MOST),
     )

@@ -17,6 +17,7 @@ from fallow_pilots.policy import Policy
 
 if TYPE_CHECKING:
     from fallow.hub import HubClient
+    from fallow.web import Dial
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +54,15 @@ class Prefetcher:
 
     Args:
         hub: The hub, with the launcher's token.
+        dial: How its store is dialled, where not by this host itself.
         clock: Seconds that only grow.
     """
 
-    def __init__(self, hub: HubClient, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, hub: HubClient, dial: Dial | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._hub = hub
+        self._dial = dial
         self._clock = clock
         self._thread: threading.Thread | None = None
         self._next = float("-inf")
@@ -66,7 +71,7 @@ class Prefetcher:
     def kick(self, policy: Policy) -> None:
         """Look what is needed, unless that goes on already or was done a moment ago."""
         now = self._clock()
-        if not policy.assume.image_prefetch or now < self._next or (self._thread and self._thread.is_alive()):
+        if not policy.prefetches or now < self._next or (self._thread and self._thread.is_alive()):
             return
         self._next = now + EVERY_S
         self._thread = threading.Thread(target=self._run, args=(policy,), name="prefetch", daemon=True)
@@ -88,7 +93,7 @@ class Prefetcher:
         quota_mb = policy.assume.image_quota_mb
         store = ImageStore(
             policy.image_store_dir,
-            HubImages(self._hub, policy.identity.ca_file, None).open,
+            HubImages(self._hub, policy.identity.ca_file, self._dial).open,
             quota_bytes=None if quota_mb is None else quota_mb * 1_000_000,
         )
         for digest in digests:

@@ -44,7 +44,9 @@ def propose(policy: Policy, found: Attributes, relay: str) -> list[Proposal]:
         found: What the check of a node would advertise.
         relay: Where the relay listens, or would, `host:port`.
     """
-    return [_profile(policy.network.profile, found, relay), *_cvmfs(policy.assume.cvmfs, found)]
+    copied = tuple(copy.repository for copy in policy.assume.cvmfs_copies)
+    named = (*policy.assume.cvmfs, *copied)
+    return [_profile(policy.network.profile, found, relay), *_cvmfs(named, found)]
 
 
 def _profile(now: str, found: Attributes, relay: str) -> Proposal:
@@ -55,21 +57,28 @@ def _profile(now: str, found: Attributes, relay: str) -> Proposal:
 
     if found.get("FallowOutbound") is True:
         return say("direct", "Nodes reach the hub and its store themselves.")
-    if now == "relay":
-        return say("relay", "Nodes reach nothing outside; they use the launcher's relay.")
-    if found.get("FallowRelayReached") is not True:
-        return say(
-            "",
-            f"Nodes reach nothing outside, and not {relay} either.",
-            f"Let nodes dial {relay}, or name the launcher's inner address in network.relay_host.",
-        )
+    if found.get("FallowProxyReached") is True and found.get("FallowEnclave") is True and now != "relay":
+        return say("proxy", "Nodes reach nothing outside, but all of the hub by the site's proxy.")
+    reached = found.get("FallowRelayReached") is True
+    if now == "files":
+        faster = f" The profile relay is faster, and nodes reach {relay}." if reached else ""
+        return say("files", f"Nodes reach nothing outside; files carry what they say.{faster}")
     if found.get("FallowEnclave") is not True:
         return say(
             "",
             "Nodes reach nothing outside, and allow no network namespace, which the relay needs.",
             "Set user.max_net_namespaces and user.max_user_namespaces on the nodes.",
         )
-    return say("relay", f"Nodes reach nothing outside, but {relay}: the launcher can run a relay there.")
+    if reached:
+        return say(
+            "relay", f"Nodes reach nothing outside, but {relay}: a relay of the launcher's there is the way."
+        )
+    return say(
+        "files",
+        f"Nodes reach nothing outside, and neither proxy nor {relay}, but they share state_dir: files there can carry what "
+        "they say.",
+        f'Write network.profile = "files", or let nodes dial {relay}: that is faster.',
+    )
 
 
 def _cvmfs(named: tuple[str, ...], found: Mapping[str, object]) -> list[Proposal]:

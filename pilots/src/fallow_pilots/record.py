@@ -55,6 +55,8 @@ class PilotRecord:
     jobs_run: int = 0
     nodes: int = 1
     """Nodes of its allocation; cores and GPUs are those of all together."""
+    account: str | None = None
+    """The person's account that it runs under; None: the launcher's own."""
 
     @property
     def active(self) -> bool:
@@ -73,8 +75,8 @@ class PilotRecord:
             return False
         if self.code is not None:
             return backs_off(self.code)
-        if self.native_id is None and self.reason is None:
-            return False  # the launcher was killed before it submitted this one
+        if self.native_id is None and (self.reason is None or self.account is not None):
+            return False  # the launcher was killed before it submitted this one, or one person's account refused it
         return self.asked_to_stop is None and self.lived_s(self.ended) < fizzle_s
 
     def proves(self, fizzle_s: int, now: datetime) -> bool:

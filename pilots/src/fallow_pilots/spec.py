@@ -4,10 +4,11 @@ The batch script holds nothing but `fallow-pilot-node --spec FILE`; no secret an
 argument or in the environment of the batch system.
 """
 
+import re
 from pathlib import Path
-from typing import Optional
+from typing import Annotated, Optional
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, Field, StringConstraints, ValidationError
 
 from fallow.errors import SettingsError
 from fallow.files import read_private, write_private
@@ -18,8 +19,34 @@ from fallow.settings import Settings
 PILOT_ID = r"^[a-z0-9][a-z0-9-]{0,62}-[0-9]{1,12}(n[0-9]{1,5})?$"
 
 
+def _whole(expression: str) -> str:
+    """A ClassAd expression that ends where its text ends, so that nothing of what stands beside it becomes part of it."""
+    depth = 0
+    for mark in re.findall(r"""["'()]|/[*/]""", re.sub(r'"[^"]*"', "", expression)):
+        depth += {"(": 1, ")": -1}.get(mark, -len(expression))
+        if depth < 0:
+            raise ValueError("a quote, a bracket or a comment has no end or no beginning")
+    if depth:
+        raise ValueError("a bracket has no end")
+    return expression
+
+
+Address = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9.\[\]:-]{1,260}:[0-9]{1,5}$")]
+"""`host:port`."""
+Clause = Annotated[str, StringConstraints(pattern=r"^[ -\[\]-~]+$"), AfterValidator(_whole)]
+"""One condition: printable ASCII without a backslash, which means different things to different readers of ClassAds."""
+Domain = Annotated[str, StringConstraints(pattern=r"^[a-z0-9.-]{1,254}$")]
+"""A trust domain."""
+Repository = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,127}$")]
+"""The name of a CVMFS repository."""
+
+
 class PilotSpec(Settings):
-    """One pilot as its launcher wants it; a path means the same on login and compute nodes."""
+    """One pilot as its launcher wants it; a path means the same on login and compute nodes.
+
+    Whoever runs it under another account than the launcher's does not trust the launcher: what becomes part of HTCondor's
+    configuration or of a list of directories has an alphabet in which neither can be said.
+    """
 
     pilot: str = Field(pattern=PILOT_ID)
     """The pilot's id, `<centre>-<serial>`; the slot's `FallowPilot`."""
@@ -27,11 +54,15 @@ class PilotSpec(Settings):
     """The centre that runs the pilot; the slot's `FallowCentre`."""
     hub: str
     """URL of the gateway."""
+    other_hub: Optional[str] = None
+    """URL of the other hub's gateway, where there are two."""
     ca_file: Optional[Path] = None
     """Certificate authority of the gateway, where no public one signed it."""
-    collector: str
+    collector: Address
     """Address of the hub's collector, `host:port`."""
-    trust_domain: str
+    other_collector: Optional[Address] = None
+    """That of the other hub's, where there are two: the pilot joins both pools."""
+    trust_domain: Domain
     """HTCondor trust domain of the federation."""
     token_file: Path
     """The centre's HTCondor IDTOKEN, 0600; the launcher replaces it before it expires, so read it again."""
@@ -43,6 +74,8 @@ class PilotSpec(Settings):
     """With `findings_file`: what the node dials by itself, `host:port`, to see whether it has a way out."""
     probe_relay: Optional[str] = None
     """With `findings_file`: where a relay would listen, `host:port`."""
+    probe_proxy: Optional[Path] = None
+    """With `findings_file`: terms of the site's proxy, to see where it leads from the node."""
     cores: int = Field(ge=1)
     """Cores of the allocation."""
     memory_mb: int = Field(ge=1)
@@ -69,12 +102,12 @@ class PilotSpec(Settings):
     """Directories in which the site has copies of images."""
     image_signers: tuple[PublicKey, ...] = ()
     """Public keys of those whom the site trusts to say which files an image holds."""
-    proxy: Optional[str] = None
-    """HTTP proxy that the node needs to reach the gateway, `http://host:port`."""
-    relay_file: Optional[Path] = None
-    """Terms of the relay that leads to the hub; none: the node reaches the hub itself."""
-    cvmfs: tuple[str, ...] = ()
+    way_file: Optional[Path] = None
+    """Terms of the relay, or of the site's proxy, that leads to the hub; none: the node reaches the hub itself."""
+    cvmfs: tuple[Repository, ...] = ()
     """CVMFS repositories that the policy promises; the node check looks for them."""
+    cvmfs_copies: dict[Repository, Path] = Field(default_factory=dict)
+    """Copies of CVMFS repositories that payloads see in place of mounted ones."""
     images: tuple[str, ...] = ()
     """With `registries`: images that need not lie in a registry, `sha256:…`."""
     registries: tuple[str, ...] = ()
@@ -83,8 +116,18 @@ class PilotSpec(Settings):
     """Certificate authority of these registries, where no public one signed them."""
     network: bool = True
     """Whether payloads have a network."""
-    conditions: tuple[str, ...] = ()
+    conditions: tuple[Clause, ...] = ()
     """Further clauses of START, ClassAd expressions generated from the policy; all must hold."""
+
+    @property
+    def hubs(self) -> "tuple[str, ...]":
+        """The gateways, the one that is asked first before the other."""
+        return (self.hub, self.other_hub) if self.other_hub else (self.hub,)
+
+    @property
+    def collectors(self) -> "tuple[str, ...]":
+        """The collectors of the pools that the pilot joins."""
+        return (self.collector, self.other_collector) if self.other_collector else (self.collector,)
 
     def write(self, path: Path) -> None:
         """Store the spec at `path`, 0600, whole or not at all."""

@@ -14,12 +14,13 @@ from datetime import datetime, timedelta
 from typing import Callable
 
 from fallow.errors import FallowError, NotAvailableError
+from fallow_pilots.accounts.people import People
 from fallow_pilots.batch.model import BatchError, BatchSystem, Stop
 from fallow_pilots.layout import Layout
 from fallow_pilots.order import Order, Wish, write_order
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.store import Store
-from fallow_pilots.watch import Watch, utc_now
+from fallow_pilots.watch import View, Watch, utc_now
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Stopper:
         layout: Where pilots find their orders.
         evict_s: Time that a pilot is given to give its work back before it is removed.
         clock: The launcher's clock.
+        people: Those under whose accounts pilots run as well.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Stopper:
         layout: Layout,
         evict_s: float,
         clock: Callable[[], datetime] = utc_now,
+        people: People | None = None,
     ) -> None:
         self._watch = watch
         self._batch = batch
@@ -84,6 +87,7 @@ class Stopper:
         self._layout = layout
         self._evict_s = evict_s
         self._clock = clock
+        self._people = people
         self._asked: dict[str, tuple[Stop, float]] = {}
 
     def press(self, records: Iterable[PilotRecord]) -> None:
@@ -92,7 +96,7 @@ class Stopper:
         A pilot that was asked as firmly in the last `REPEAT_S` is left in peace. What the batch system refuses is tried
         again at the next call.
         """
-        due: dict[Stop, list[PilotRecord]] = {}
+        due: dict[tuple[Stop, str | None], list[PilotRecord]] = {}
         for record in records:
             if record.asked_to_stop is None or record.state not in {State.QUEUED, State.RUNNING}:
                 continue
@@ -100,11 +104,10 @@ class Stopper:
             if record.state is State.RUNNING:
                 how = firmness(self._clock(), record.leave_by, self._evict_s)
             if self._due(record.pilot, how):
-                due.setdefault(how, []).append(record)
-        for how, group in due.items():
-            self._leave_orders(group)
+                due.setdefault((how, record.account), []).append(record)
+        for (how, account), group in due.items():
             try:
-                self._batch.stop([record.native_id for record in group if record.native_id], how)
+                self._stop(account, group, how)
             except BatchError as error:
                 log.warning("%s Trying again.", error)
             else:
@@ -114,13 +117,21 @@ class Stopper:
         last, moment = self._asked.get(pilot, (None, 0.0))
         return last is not how or time.monotonic() - moment >= REPEAT_S
 
-    def _leave_orders(self, records: Iterable[PilotRecord]) -> None:
-        for record in records:
-            order = Order(wish=record.wish or Wish.DRAIN, leave_by=record.leave_by)
+    def _stop(self, account: str | None, records: Collection[PilotRecord], how: Stop) -> None:
+        """Leave orders, and signal, under the account that the pilots run under."""
+        orders = {
+            record.pilot: Order(wish=record.wish or Wish.DRAIN, leave_by=record.leave_by)
+            for record in records
+        }
+        if account is not None and self._people is not None:
+            self._people.stop(account, orders, how)
+            return
+        for pilot, order in orders.items():
             try:
-                write_order(self._layout.outcome(record.pilot), order)
+                write_order(self._layout.outcome(pilot), order)
             except OSError as error:  # the signal alone stops it as well
-                log.warning("pilot %s is not told why it is stopped: %s", record.pilot, error)
+                log.warning("pilot %s is not told why it is stopped: %s", pilot, error)
+        self._batch.stop([record.native_id for record in records if record.native_id], how)
 
     def ask(self, chosen: Collection[str] | None, wish: Wish, leave_by: datetime | None) -> list[PilotRecord]:
         """Order `chosen` (None: all) to leave and return those still active.
@@ -128,9 +139,17 @@ class Stopper:
         Raises:
             NotAvailableError: The batch system does not answer: nothing is known and nothing was done.
         """
+        return self._ordered(self._seen(), chosen, wish, leave_by)
+
+    def _seen(self) -> View:
         view = self._watch.pilots()
         if view.trouble is not None:
             raise NotAvailableError(f"The batch system does not answer: {view.trouble}", retryable=True)
+        return view
+
+    def _ordered(
+        self, view: View, chosen: Collection[str] | None, wish: Wish, leave_by: datetime | None
+    ) -> list[PilotRecord]:
         active = [
             record for record in view.records if record.active and (chosen is None or record.pilot in chosen)
         ]
@@ -141,13 +160,16 @@ class Stopper:
     def drain(self, chosen: Collection[str] | None, leave_by: datetime | None) -> list[PilotRecord]:
         """Cancel the queued and ask the running to finish, without waiting for them; returns those asked.
 
-        A pilot that is just being submitted is waited for, so that none slips through.
+        A pilot that is just being submitted is waited for, so that none slips through; one of an account that does not
+        answer has its order, on which the launcher acts if it turns up.
         """
-        left = self.ask(chosen, Wish.DRAIN, leave_by)
-        while any(record.state is State.INTENT for record in left):
+        while True:
+            view = self._seen()
+            left = self._ordered(view, chosen, Wish.DRAIN, leave_by)
+            silent = view.people.silent
+            if not any(record.state is State.INTENT and record.account not in silent for record in left):
+                return left
             time.sleep(POLL_S)
-            left = self.ask(chosen, Wish.DRAIN, leave_by)
-        return left
 
     def until_gone(
         self,

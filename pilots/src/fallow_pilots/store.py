@@ -41,12 +41,15 @@ CREATE TABLE IF NOT EXISTS pilots (
     leave_by REAL,
     busy_core_s INTEGER NOT NULL DEFAULT 0,
     jobs_run INTEGER NOT NULL DEFAULT 0,
-    nodes INTEGER NOT NULL DEFAULT 1
+    nodes INTEGER NOT NULL DEFAULT 1,
+    account TEXT
 );
 CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS idle (node TEXT PRIMARY KEY, since REAL NOT NULL);
 """
-HALT = "halt"
+ADDED = {"account": "TEXT"}
+"""Columns of `pilots` that the state of an earlier release lacks."""
+HALT, RESUMED = "halt", "resumed"
 MOMENTS = {"submitted", "started", "ended", "absent_since", "asked_to_stop", "leave_by"}
 COLUMNS = tuple(field.name for field in fields(PilotRecord) if field.name != "pilot")
 ORDERED = ("asked_to_stop", "wish", "leave_by")
@@ -75,10 +78,22 @@ class Store:
             self._db.row_factory = sqlite3.Row
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(SCHEMA)
+            self._complete()
         except sqlite3.Error as error:
             raise NotAvailableError(
                 f"Cannot use the launcher's state {path}: {error}.", remedy="Check state_dir in the policy."
             ) from error
+
+    def _complete(self) -> None:
+        """Bring the state of an earlier release up to date."""
+        if self._lacking():
+            with self._writing():  # whoever else opens it now waits, and finds nothing lacking
+                for name in self._lacking():
+                    self._db.execute(f"ALTER TABLE pilots ADD COLUMN {name} {ADDED[name]}")
+
+    def _lacking(self) -> list[str]:
+        there = {row["name"] for row in self._db.execute("PRAGMA table_info(pilots)")}
+        return [name for name in ADDED if name not in there]
 
     def close(self) -> None:
         """Release the file."""

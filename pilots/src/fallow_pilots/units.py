@@ -6,6 +6,8 @@ import shlex
 import sys
 from pathlib import Path
 
+from fallow.systemd import quoted
+
 UNIT = """\
 [Unit]
 Description=Fallow launcher: gives this centre's spare capacity to the federation
@@ -21,8 +23,7 @@ RestartSec=30
 # With batch.system = "fork" pilots are processes of this unit: they outlive a restart of the launcher.
 KillMode=process
 UMask=0077
-NoNewPrivileges=yes
-
+{hardening}
 [Install]
 WantedBy=default.target
 """
@@ -32,14 +33,17 @@ def _command() -> Path:
     return Path(sys.executable).parent / "fallow"
 
 
-def systemd_unit(policy: Path) -> str:
-    """A unit for `systemctl --user`, or for the system with a `User=` line."""
-    return UNIT.format(command=_quoted(_command()), policy=_quoted(policy.absolute()))
+def systemd_unit(policy: Path, *, becomes_people: bool = False) -> str:
+    """A unit for `systemctl --user`, or for the system with a `User=` line.
 
-
-def _quoted(path: Path) -> str:
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
-    return f'"{escaped}"'
+    Args:
+        policy: The policy's file.
+        becomes_people: Whether the launcher runs a command such as sudo, which needs more rights than its own.
+    """
+    hardening = "" if becomes_people else "NoNewPrivileges=yes\n"
+    return UNIT.format(
+        command=quoted(str(_command())), policy=quoted(str(policy.absolute())), hardening=hardening
+    )
 
 
 def cron_line(policy: Path) -> str:

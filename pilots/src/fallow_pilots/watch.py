@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from fallow.errors import FallowError
 from fallow.files import read_private
 from fallow.reports import PilotReport
+from fallow_pilots.accounts.people import People, Seen
 from fallow_pilots.batch.model import BatchError, BatchSystem, Hole, JobStatus, Phase, Spare
 from fallow_pilots.layout import Layout
 from fallow_pilots.outcome import Outcome, outcome_of
@@ -50,6 +51,10 @@ class View:
     """None when the batch system gave no trustworthy answer, or was not asked."""
     trouble: str | None
     """Why it gave none."""
+    closed: Mapping[str | None, str] = field(default_factory=dict)
+    """Why accounts take no further pilot, whatever is free; None is the launcher's own."""
+    people: Seen = field(default_factory=Seen)
+    """What people's deputies said."""
 
 
 class Watch:
@@ -61,6 +66,7 @@ class Watch:
         store: The launcher's memory.
         reported: Asks the hub for the outcome of a pilot that left no file.
         clock: The launcher's clock.
+        people: Those under whose accounts pilots run as well.
     """
 
     def __init__(
@@ -70,40 +76,71 @@ class Watch:
         store: Store,
         reported: Reported,
         clock: Callable[[], datetime] = utc_now,
+        people: People | None = None,
     ) -> None:
         self._policy = policy
         self._batch = batch
         self._store = store
         self._reported = reported
         self._clock = clock
+        self._people = people
         self._layout = Layout(policy)
 
     def pilots(self) -> View:
         """The pilots as they are now, as far as the centre itself knows."""
         now = self._clock()
         records = self._store.records(now - KEPT)
-        awaited = [record.pilot for record in records if record.state is not State.ENDED]
+        own = [record for record in records if record.account is None]
+        awaited = [record.pilot for record in own if record.state is not State.ENDED]
         try:
             jobs = self._batch.status([self._layout.job_name(pilot) for pilot in awaited])
         except BatchError as error:
             return View(records, None, str(error))
         known = self._ours(records, jobs)
         records = self._adopt(records, known, now)
-        changed = reconcile(records, known, self._left(records, now), now)
+        people = self._look_at_people(records, now)
+        known.update(people.jobs)
+        told = [
+            record for record in records if record.account not in people.silent or _must_be_over(record, now)
+        ]
+        changed = reconcile(told, known, {**self._left(records, now), **people.outcomes}, now)
         self._store.update(changed)
         for record in changed:
             log.info(
                 "pilot %s %s code=%s %s", record.pilot, record.state.value, record.code, record.reason or ""
             )
-        return View(self._store.records(now - KEPT), None, None)
+        records = self._store.records(now - KEPT)
+        closed: dict[str | None, str] = {
+            **self._refused(records, now),
+            **_barred(records, known),
+            **people.refusals(self._policy),
+        }
+        return View(records, None, None, closed, people)
+
+    def _look_at_people(self, records: Sequence[PilotRecord], now: datetime) -> Seen:
+        if self._people is None:
+            return Seen()
+        awaited = [record.pilot for record in records if record.code is None and _may_report(record, now)]
+        return self._people.look(records, awaited)
+
+    def _refused(self, records: Iterable[PilotRecord], now: datetime) -> dict[str | None, str]:
+        """What was said when a person's last pilot was not taken, for as long as the launcher backs off."""
+        last = {record.account: record for record in records if record.account is not None}
+        since = now - timedelta(seconds=self._policy.backoff.wait_s)
+        return {
+            account: f"{record.pilot}: {record.reason}"
+            for account, record in last.items()
+            if record.native_id is None and record.reason is not None and record.submitted > since
+        }
 
     def _ours(self, records: Iterable[PilotRecord], jobs: Iterable[JobStatus]) -> dict[str, JobStatus]:
         """The job of each pilot; one of the same name and another id is left from a state that was deleted."""
         ids = {record.pilot: record.native_id for record in records}
+        theirs = {record.pilot for record in records if record.account is not None}
         known: dict[str, JobStatus] = {}
         for job in sorted(jobs, key=lambda job: job.phase is not Phase.ENDED):
             pilot = self._layout.pilot_of(job.name)
-            if pilot is not None and ids.get(pilot) in {None, job.native_id}:
+            if pilot is not None and pilot not in theirs and ids.get(pilot) in {None, job.native_id}:
                 known[pilot] = job
         return known
 
@@ -118,9 +155,9 @@ class Watch:
         try:
             spare = self._spare()
         except BatchError as error:
-            return View(view.records, None, str(error))
+            return replace(view, trouble=str(error))
         self._store.saw_idle([node.name for node in spare.nodes if node.idle], self._clock())
-        return View(view.records, spare, None)
+        return replace(view, spare=spare)
 
     def _spare(self) -> Spare:
         asked = partial(
@@ -166,7 +203,11 @@ class Watch:
         )
 
     def _left(self, records: Iterable[PilotRecord], now: datetime) -> dict[str, Outcome]:
-        awaited = [record for record in records if record.code is None and _may_report(record, now)]
+        awaited = [
+            record
+            for record in records
+            if record.account is None and record.code is None and _may_report(record, now)
+        ]
         return {
             record.pilot: outcome
             for record in awaited
@@ -197,6 +238,24 @@ class Watch:
             if outcome is not None:
                 log.info("pilot %s left code=%s at the hub: %s", record.pilot, outcome.code, outcome.reason)
                 self._store.update([with_outcome(record, outcome)])
+
+
+def _barred(records: Iterable[PilotRecord], known: Mapping[str, JobStatus]) -> dict[str | None, str]:
+    """The accounts of which a pilot waits for what the account may use, not for nodes: none follows such a canary."""
+    accounts = {record.pilot: record.account for record in records}
+    return {
+        accounts.get(pilot): (
+            f"Pilot {pilot} waits for a limit of its account ({job.barred}), not for nodes: ask for more, or name "
+            "another batch.account or batch.qos."
+        )
+        for pilot, job in sorted(known.items(), reverse=True)
+        if job.barred
+    }
+
+
+def _must_be_over(record: PilotRecord, now: datetime) -> bool:
+    """Whether it cannot run any more, whatever is known of it."""
+    return record.started is not None and record.started + timedelta(seconds=record.walltime_s) + LATE < now
 
 
 def _may_report(record: PilotRecord, now: datetime) -> bool:

@@ -61,6 +61,8 @@ class Entry:
     since: float
     """When the present submission was first tried, or will be."""
     job: str | None = None
+    submitted: float = 0.0
+    """When the queue took the present submission."""
     losses: int = 0
     requirements: str | None = field(init=False)
     """What its rule asks of every slot."""
@@ -204,7 +206,7 @@ class Backend:
             entry.absences = 0 if record else entry.absences + 1
             if record is None and entry.absences < _ABSENCES:
                 continue
-            judgement = judge(record)
+            judgement = judge(record, self._clock() - entry.submitted)
             if judgement.verdict is Verdict.ACTIVE:
                 continue
             event = self._ended(entry, record, judgement)
@@ -212,7 +214,7 @@ class Backend:
                 events.append(event)
             if record is not None and record.state is JobState.FINISHED:
                 finished.append(job)
-            elif record is not None and record.state is JobState.HELD:
+            elif record is not None and record.state in (JobState.HELD, JobState.STAGING):
                 held.append(job)
         self._let_go(finished, held)
         return events
@@ -267,7 +269,7 @@ class Backend:
                 self._spool.clear(entry.spec.key)
         self._failures, self._not_before = 0, 0.0
         for entry, job in zip(batch, ids, strict=True):
-            entry.job = job
+            entry.job, entry.submitted = job, self._clock()
             if entry.losses and self._resubmitted is not None:
                 self._resubmitted(entry)
         return []

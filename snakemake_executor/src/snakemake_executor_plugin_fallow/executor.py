@@ -296,6 +296,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             key=self._backend.key(identity),
             name=_title(job),
             image=self._federated.image,
+            architecture=self._federated.architecture({self._federated.image, *digests.values()}),
             images=tuple(sorted(set(digests.values()))),
             argv=("python", PROGRAM),
             directory=self._records,

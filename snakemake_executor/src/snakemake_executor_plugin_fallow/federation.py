@@ -6,12 +6,13 @@ import contextlib
 import json
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fallow.errors import FallowError, UsageError
+from fallow.images.architecture import Architecture
 from fallow.images.client import ImageClient
 from fallow.images.names import is_digest, is_tag
 from fallow.queue.images import Digests, cache_file, publish
@@ -53,6 +54,7 @@ class Federated:
     _digests: Digests = field(default_factory=lambda: Digests(cache_file()))
     _published: set[str] = field(default_factory=set)
     _resolved: dict[str, str] = field(default_factory=dict)
+    _architectures: dict[str, Architecture] = field(default_factory=dict)
     _given: tuple[float, Access] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -100,6 +102,24 @@ class Federated:
             if image not in self._resolved:
                 self._resolved[image] = ImageClient(self.hub).resolve(image)
             return self._resolved[image]
+
+    def architecture(self, digests: Collection[str]) -> Architecture:
+        """What the programs of the images of one job are for; what the hub says of an image is asked once in a run.
+
+        Raises:
+            UsageError: They are for several architectures: no node could run them all.
+        """
+        with self._lock:
+            for digest in digests:
+                if digest not in self._architectures:
+                    self._architectures[digest] = ImageClient(self.hub).architecture(digest)
+            found = {self._architectures[digest] for digest in digests}
+        if len(found) != 1:
+            raise UsageError(
+                f"The images of one job are for several architectures: {', '.join(sorted(found))}.",
+                remedy="Name images for one, e.g. a tag with @aarch64.",
+            )
+        return found.pop()
 
     def access(self) -> Access | None:
         """Storage access for jobs that are submitted now, without keys where they bring their own.

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from fallow.errors import FallowError, NotAvailableError, RefusedError
 from fallow.queue import JobRecord, JobState
+from fallow.queue.records import COMES_WITHIN_S
 
 EXIT_INFRASTRUCTURE = 75
 """Exit code with which our script says: the rule never ran, try elsewhere."""
@@ -60,8 +61,13 @@ class Judgement:
     """Whether another try cannot end otherwise."""
 
 
-def judge(record: JobRecord | None) -> Judgement:
-    """The judgement of a job; None stands for a job that neither the queue nor its history knows."""
+def judge(record: JobRecord | None, since_s: float = 0.0) -> Judgement:
+    """The judgement of a job.
+
+    Args:
+        record: None stands for a job that neither the queue nor its history knows.
+        since_s: How long ago it was submitted.
+    """
     if record is None:
         return Judgement(Verdict.LOST, "the queue no longer knows the job")
     if record.state is JobState.FINISHED:
@@ -70,6 +76,8 @@ def judge(record: JobRecord | None) -> Judgement:
         return _held(record)
     if record.state is JobState.REMOVED:
         return Judgement(Verdict.LOST, f"the job was removed: {record.reason or 'no reason given'}")
+    if record.state is JobState.STAGING and since_s > COMES_WITHIN_S:
+        return Judgement(Verdict.LOST, "the hub was restarted just as the job came")
     return Judgement(Verdict.ACTIVE)
 
 

@@ -7,14 +7,27 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.short_jobs.system import CONTAINER, Place, until
+from tests.benchmarks.short_jobs.system import CONTAINER, IMAGE, Place, until
 
-SUBMIT = """\
+SHARED = """\
 executable = /usr/bin/apptainer
 arguments = "{arguments}"
 transfer_executable = false
 should_transfer_files = no
+"""
+TRANSFERRED = """\
+universe = container
+container_image = {image}
+transfer_container = false
+executable = /bin/true
+transfer_executable = false
+should_transfer_files = yes
+output = out.$(Process)
+error = err.$(Process)
+"""
+COMMON = """\
 log = {log}
+keep_claim_idle = 4
 request_cpus = 1
 request_memory = 128
 queue {count}
@@ -28,10 +41,15 @@ def ends(log: Path) -> int:
 
 @dataclass
 class HTCondor:
-    """`condor_submit`; an end is read in the job's event log, which is the fastest that HTCondor offers."""
+    """`condor_submit`; an end is read in the job's event log, which is the fastest that HTCondor offers.
+
+    Either its container universe with what the job writes transferred back, which is what Fallow's jobs have too, or
+    Apptainer as a plain program that writes nothing, with nothing transferred.
+    """
 
     place: Place
-    name: str = "HTCondor"
+    transferred: bool
+    name: str
     _batches: int = 0
 
     def start(self) -> None:
@@ -43,15 +61,16 @@ class HTCondor:
         """One cluster."""
         self._batches += 1
         folder = f"/home/{self.place.account}/short"
-        log = self.place.home / self.place.account / "short" / f"log{self._batches}"
-        text = SUBMIT.format(
-            arguments=" ".join((*CONTAINER[1:], "true")), log=f"{folder}/{log.name}", count=count
+        log = self.place.home / self.place.account / "short" / f"log{self._batches}-{self.transferred:d}"
+        text = (TRANSFERRED if self.transferred else SHARED) + COMMON
+        text = text.format(
+            arguments=" ".join((*CONTAINER[1:], "true")), image=IMAGE, log=f"{folder}/{log.name}", count=count
         )
         begun = time.monotonic()
         self.place.login.run(
             ["sh", "-c", f"cd {folder} && condor_submit -"], user=self.place.account, stdin=text
         )
-        until(lambda: ends(log) >= count, f"{count} jobs of HTCondor")
+        until(lambda: count - ends(log), f"{count} jobs of {self.name}")
         taken = time.monotonic() - begun
         if log.read_text().count("(return value 0)") != count:
             raise RuntimeError(f"some jobs of HTCondor failed: {log.read_text()[-1000:]}")
@@ -81,12 +100,11 @@ class Slurm:
         begun = time.monotonic()
         job = self.place.login.run(argv, user=self.place.account).stdout.strip()
 
-        def gone() -> bool:
-            return not self.place.login.run(
-                ["squeue", "-h", "-j", job, "-o", "%i"], user=self.place.account
-            ).stdout.strip()
+        def left() -> int:
+            argv = ["squeue", "--noheader", "--array", "--jobs", job, "--format", "%i"]
+            return len(self.place.login.run(argv, user=self.place.account).stdout.split())
 
-        until(gone, f"{count} jobs of Slurm")
+        until(left, f"{count} jobs of Slurm")
         taken = time.monotonic() - begun
         failed = self.place.login.run(
             ["scontrol", "show", "job", job, "--oneliner"], user=self.place.account, check=False

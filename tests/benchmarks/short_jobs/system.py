@@ -28,6 +28,11 @@ LIMIT_S = 900
 LOOK_S = 0.02
 
 
+def look_s(left: int) -> float:
+    """How long to wait before one looks again at so many jobs: looking takes processor time from them."""
+    return max(LOOK_S, left / 1000)
+
+
 class System(Protocol):
     """Something that runs jobs."""
 
@@ -43,13 +48,13 @@ class System(Protocol):
         """Free the cores."""
 
 
-def until(done: Callable[[], bool], what: str) -> None:
-    """Wait for a condition, looking every few hundredths of a second."""
+def until(left: Callable[[], int], what: str) -> None:
+    """Wait until nothing is left."""
     end = time.monotonic() + LIMIT_S
-    while not done():
+    while number := left():
         if time.monotonic() > end:
             raise TimeoutError(f"{what} took longer than {LIMIT_S} s")
-        time.sleep(LOOK_S)
+        time.sleep(look_s(number))
 
 
 @dataclass

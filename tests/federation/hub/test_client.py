@@ -33,6 +33,12 @@ def test_the_environment_alone_is_enough(home: Path) -> None:
     assert client_settings({"FALLOW_HUB": "https://other:1"}).ca_file is None
 
 
+def test_a_federation_may_have_another_hub(config: Path) -> None:
+    named = {"FALLOW_CONFIG": str(config), "FALLOW_OTHER_HUB": "https://other:1"}
+    settings = client_settings(named)
+    assert (settings.hub, settings.other_hub) == ("https://hub.example.org:8443", "https://other:1")
+
+
 def test_without_a_hub_the_message_says_where_to_name_it(home: Path) -> None:
     with pytest.raises(SettingsError, match=r"No hub is named.*\.config/fallow/config\.toml.*FALLOW_HUB"):
         client_settings({})

@@ -260,3 +260,38 @@ def test_an_authority_file_that_is_missing_is_a_settings_error(tmp_path: Path) -
 
 def test_pauses_grow_and_end() -> None:
     assert [pause_before_repeating(attempt, None, 0.5) for attempt in (1, 2, 3, 4)] == [0.5, 1.0, 2.0, None]
+
+
+def two_hubs(server: Any, first: str, pauses: list[float]) -> HubClient:
+    settings = ClientSettings(hub=first, other_hub=server.url, ca_file=server.ca_file)
+    return HubClient(settings, token=lambda: "the.wlcg.token", web=Web(server.ca_file, sleep=pauses.append))
+
+
+def test_where_a_hub_does_not_answer_the_other_one_is_asked_at_once(server: Any, pauses: list[float]) -> None:
+    server.says(200, FEDERATION)
+    client = two_hubs(server, "https://127.0.0.1:1", pauses)
+    assert [client.federation().name for _ in range(2)] == ["demo", "demo"]
+    assert (len(server.asked), pauses) == (2, [])
+
+
+def test_where_a_hub_says_later_the_other_one_is_asked_at_once(server: Any, pauses: list[float]) -> None:
+    server.says(503, {"error": "temporarily_unavailable"})
+    server.says(200, FEDERATION)
+    assert two_hubs(server, server.url, pauses).federation().name == "demo"
+    assert (len(server.asked), pauses) == (2, [])
+
+
+def test_what_one_hub_refuses_is_not_asked_of_the_other(server: Any, pauses: list[float]) -> None:
+    server.says(403, {"error": "insufficient_scope"})
+    with pytest.raises(HubRefusedError):
+        two_hubs(server, server.url, pauses).storage()
+    assert len(server.asked) == 1
+
+
+def test_two_hubs_that_stay_away_are_tried_a_bounded_number_of_times(
+    server: Any, pauses: list[float]
+) -> None:
+    server.says(503, {"error": "temporarily_unavailable"})
+    with pytest.raises(HubUnavailableError):
+        two_hubs(server, server.url, pauses).offers()
+    assert (len(server.asked), len(pauses)) == (6, 3)

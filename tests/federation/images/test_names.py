@@ -15,6 +15,8 @@ from fallow.images.names import TagName, is_digest, is_tag, parse_tag
         ("analysis:2.1", TagName("~", "analysis", "2.1")),
         ("alder.alice/analysis:2.1", TagName("alder.alice", "analysis", "2.1")),
         ("fallow://alder/tools_1", TagName("alder", "tools_1", "latest")),
+        ("analysis@aarch64", TagName("~", "analysis", "latest", "aarch64")),
+        ("alder/analysis:2.1@x86_64", TagName("alder", "analysis", "2.1", "x86_64")),
     ],
 )
 def test_what_is_left_out_of_a_tag_is_filled_in(text: str, name: TagName) -> None:
@@ -31,6 +33,9 @@ def test_what_is_left_out_of_a_tag_is_filled_in(text: str, name: TagName) -> Non
         "A:1",
         "a/b/c:1",
         "a:1:2",
+        "a:1@",
+        "a:1@sparc",
+        "a@aarch64:1",
         "../a:1",
         "a b:1",
         "a\n:1",

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import jwt
 import pytest
 
 from fallow.errors import NotAvailableError, RefusedError, UsageError
-from fallow.queue import JobState, Queue, QueueToken, client
+from fallow.queue import JobSpec, JobState, Queue, QueueToken, client
 
 ALICES = jwt.encode({"sub": "alder.alice@fallow.test"}, "k" * 32)
 FEDERATION = SimpleNamespace(trust_domain="fallow.test", collector="hub:9618", schedd="hub")
@@ -27,7 +28,7 @@ class Schedd:
         self.calls: list[str] = []
         self.failures: dict[str, list[str]] = {}
         self.constraints: list[str] = []
-        self.before_spool: Callable[[], object] | None = None
+        self.before_last_step: Callable[[], object] | None = None
         self._clusters = itertools.count(1)
 
     def _called(self, method: str) -> None:
@@ -37,22 +38,26 @@ class Schedd:
 
     def submit(self, description: Any, *, spool: bool, itemdata: Any) -> Any:
         self._called("submit")
-        assert spool
+        assert spool or description["hold"] == "true"
         cluster = next(self._clusters)
-        for process, row in enumerate(itemdata):
+        rows = list(itemdata)
+        for process, row in enumerate(rows):
             self.ads[f"{cluster}.{process}"] = {
-                "ClusterId": cluster, "ProcId": process, "JobStatus": 5, "HoldReasonCode": 16,
+                "ClusterId": cluster, "ProcId": process, "JobStatus": 5, "HoldReasonCode": 16 if spool else 15,
                 "FallowRun": row["f_run"].strip('"'), "FallowKey": row["f_key"].strip('"'),
             }  # fmt: skip
-        return SimpleNamespace(cluster=lambda: cluster, first_proc=lambda: 0)
+        return SimpleNamespace(cluster=lambda: cluster, first_proc=lambda: 0, num_procs=lambda: len(rows))
 
     def spool(self, result: Any) -> None:
         self._called("spool")
-        if self.before_spool is not None:
-            act, self.before_spool = self.before_spool, None
+        self._let_go(f"ClusterId == {result.cluster()}")
+
+    def _let_go(self, constraint: str) -> None:
+        if self.before_last_step is not None:
+            act, self.before_last_step = self.before_last_step, None
             act()
         for ad in self.ads.values():
-            if ad["ClusterId"] == result.cluster():
+            if f"ClusterId == {ad['ClusterId']}" in constraint.split(" || "):
                 ad.update(JobStatus=1, HoldReasonCode=None)
 
     def query(self, constraint: str, projection: Sequence[str] = (), **_: Any) -> list[dict[str, Any]]:
@@ -65,8 +70,11 @@ class Schedd:
         self.constraints.append(constraint)
         return []
 
-    def act(self, action: str, constraint: str, reason: tuple[str, int]) -> dict[str, int]:
-        self._called("act")
+    def act(self, action: str, constraint: str, reason: tuple[str, int] | None = None) -> dict[str, int]:
+        self._called(action)
+        if action == "release":
+            self._let_go(constraint)
+            return {"TotalSuccess": 1}
         gone = [
             job
             for job, ad in self.ads.items()
@@ -86,7 +94,7 @@ def schedd(monkeypatch: pytest.MonkeyPatch) -> Schedd:
         DaemonType=SimpleNamespace(Schedd="schedd"),
         Schedd=lambda ad: made,
         Submit=lambda shared: shared,
-        JobAction=SimpleNamespace(Remove="remove"),
+        JobAction=SimpleNamespace(Remove="remove", Release="release"),
         QueryOpt=SimpleNamespace(DefaultMyJobsOnly=4),
     )
     monkeypatch.setattr(client, "bindings", lambda: bindings)
@@ -94,14 +102,51 @@ def schedd(monkeypatch: pytest.MonkeyPatch) -> Schedd:
     return made
 
 
+@pytest.fixture(params=["spool", "release"])
+def last_step(request: pytest.FixtureRequest) -> str:
+    """What completes a submission: the files are sent, or a job without any is let go."""
+    return str(request.param)
+
+
+@pytest.fixture
+def job(spec: Callable[..., JobSpec], last_step: str, tmp_path: Path) -> Callable[..., JobSpec]:
+    """Makes specifications of jobs with a file, or of jobs without."""
+    files = (tmp_path / "data",) if last_step == "spool" else ()
+    return lambda **changes: spec(input_files=files, **changes)
+
+
 def a_queue() -> Queue:
     return Queue(FEDERATION, lambda: QueueToken(ALICES, 1e12), clock=lambda: 0.0)
 
 
-def test_a_batch_is_one_transaction(schedd: Schedd, spec: Any) -> None:
-    ids = a_queue().submit([spec(key=str(number)) for number in range(100)])
+def test_a_batch_is_one_transaction(schedd: Schedd, job: Any, last_step: str) -> None:
+    ids = a_queue().submit([job(key=str(number)) for number in range(100)])
     assert ids == [f"1.{number}" for number in range(100)]
-    assert schedd.calls == ["query", "submit", "spool"]
+    assert schedd.calls == ["query", "submit", last_step]
+
+
+def test_a_large_batch_is_several_clusters_that_are_let_go_together(
+    schedd: Schedd, job: Any, last_step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "CLUSTER_JOBS", 2)
+    ids = a_queue().submit([job(key=str(number)) for number in range(5)])
+    assert ids == ["1.0", "1.1", "2.0", "2.1", "3.0"]
+    assert schedd.calls[:4] == ["query", "submit", "submit", "submit"]
+    assert set(schedd.calls[4:]) == {last_step}
+    assert {ad["JobStatus"] for ad in schedd.ads.values()} == {1}
+
+
+def test_of_a_large_batch_that_breaks_off_nothing_is_left(
+    schedd: Schedd, job: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def break_off(constraint: str) -> None:
+        raise HTCondorException(f"no {constraint}")
+
+    monkeypatch.setattr(client, "CLUSTER_JOBS", 2)
+    monkeypatch.setattr(schedd, "_let_go", break_off)
+    with pytest.raises(NotAvailableError):
+        a_queue().submit([job(key=str(number)) for number in range(5)])
+    assert schedd.ads == {}
 
 
 def test_a_key_submitted_twice_is_one_job(schedd: Schedd, spec: Any) -> None:
@@ -122,31 +167,33 @@ def test_two_jobs_of_a_batch_cannot_have_the_same_key(schedd: Schedd, spec: Any)
     assert schedd.calls == []
 
 
-def test_jobs_whose_files_could_not_be_sent_are_removed(schedd: Schedd, spec: Any) -> None:
-    schedd.failures["spool"] = ["connection lost"]
+def test_jobs_that_could_not_be_completed_are_removed(schedd: Schedd, job: Any, last_step: str) -> None:
+    schedd.failures[last_step] = ["connection lost"]
     queue = a_queue()
     with pytest.raises(NotAvailableError, match="connection lost") as caught:
-        queue.submit([spec()])
+        queue.submit([job()])
     assert caught.value.retryable
     assert schedd.ads == {}
-    assert queue.submit([spec()]) == ["2.0"]
+    assert queue.submit([job()]) == ["2.0"]
 
 
-def test_jobs_that_an_earlier_client_left_half_submitted_are_replaced(schedd: Schedd, spec: Any) -> None:
-    schedd.failures["spool"] = ["killed"]
-    schedd.failures["act"] = ["killed"]
+def test_jobs_that_an_earlier_client_left_half_submitted_are_replaced(
+    schedd: Schedd, job: Any, last_step: str
+) -> None:
+    schedd.failures[last_step] = ["killed"]
+    schedd.failures["remove"] = ["killed"]
     with pytest.raises(NotAvailableError):
-        a_queue().submit([spec()])
-    assert [ad["HoldReasonCode"] for ad in schedd.ads.values()] == [16]
-    assert a_queue().submit([spec()]) == ["2.0"]
+        a_queue().submit([job()])
+    assert [ad["HoldReasonCode"] for ad in schedd.ads.values()] == [16 if last_step == "spool" else 15]
+    assert a_queue().submit([job()]) == ["2.0"]
     assert list(schedd.ads) == ["2.0"]
 
 
-def test_another_clients_jobs_whose_files_are_on_the_way_are_left_alone(schedd: Schedd, spec: Any) -> None:
+def test_another_clients_jobs_that_are_not_complete_yet_are_left_alone(schedd: Schedd, job: Any) -> None:
     first, second = a_queue(), a_queue()
     found: list[list[str]] = []
-    schedd.before_spool = lambda: found.append(second.submit([spec(key="b")]))
-    assert first.submit([spec(key="a")]) == ["1.0"]
+    schedd.before_last_step = lambda: found.append(second.submit([job(key="b")]))
+    assert first.submit([job(key="a")]) == ["1.0"]
     assert found == [["2.0"]]
     assert {ad["FallowKey"]: ad["JobStatus"] for ad in schedd.ads.values()} == {"a": 1, "b": 1}
 
@@ -181,7 +228,7 @@ def test_all_jobs_of_a_run_are_removed_in_one_call(schedd: Schedd, spec: Any) ->
     queue = a_queue()
     queue.submit([spec(key=str(number)) for number in range(20)])
     assert queue.remove(run="r1") == 20
-    assert schedd.calls.count("act") == 1
+    assert schedd.calls.count("remove") == 1
 
 
 def test_status_is_one_query(schedd: Schedd, spec: Any) -> None:

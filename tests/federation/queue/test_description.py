@@ -30,10 +30,20 @@ def test_the_image_is_named_by_its_digest_and_never_transferred(spec: Any) -> No
 
 def test_wishes_become_requirements_of_the_slot(spec: Any) -> None:
     _, rows = description([spec(centre="alder", requirements="Cpus >= 4 || HasX")])
-    slot = classad2.ClassAd({"FallowCentre": "alder", "Cpus": 8})
+    slot = classad2.ClassAd({"FallowCentre": "alder", "Cpus": 8, "Arch": "X86_64"})
     wanted = classad2.ExprTree(rows[0]["f_requirements"])
     assert wanted.eval(classad2.ClassAd({"Cpus": 8}), slot) is True
     assert wanted.eval(classad2.ClassAd({"Cpus": 8}), classad2.ClassAd({"FallowCentre": "birch"})) is False
+
+
+def test_a_job_asks_for_nodes_of_its_images_architecture_wherever_it_is_submitted(spec: Any) -> None:
+    _, rows = description([spec(), spec(key="k2", architecture="aarch64")])
+    slots = [classad2.ClassAd({"Arch": arch}) for arch in ("X86_64", "aarch64")]
+    fits = [
+        [classad2.ExprTree(row["f_requirements"]).eval(classad2.ClassAd(), slot) for slot in slots]
+        for row in rows
+    ]
+    assert fits == [[True, False], [False, True]]
 
 
 def test_requirements_cannot_weaken_the_wish_for_a_centre(spec: Any) -> None:

@@ -94,6 +94,14 @@ def test_following_goes_on_to_the_end_and_repeats_nothing(run: Callable[..., Res
     assert "waiting" in done.stderr
 
 
+def test_a_job_whose_result_is_taken_meanwhile_is_shown_to_its_last_note(run: Callable[..., Result]) -> None:
+    fake = Fake([JOB], [note("one\n"), note("one\ntwo\n")])
+    fake.past = {"the-key": FINISHED}
+    done = run(fake, "--follow")
+    assert (done.exit_code, done.stdout) == (0, "one\ntwo\n")
+    assert "has left the queue" in done.stderr
+
+
 def test_a_job_that_was_started_again_is_told(run: Callable[..., Result]) -> None:
     done = run(Fake([JOB, JOB, FINISHED], [note("one\n"), note("o", began=2.0)]), "-f", "--stream", "stdout")
     assert "started again" in done.stderr

@@ -86,6 +86,8 @@ class Production:
     outputs: dict[str, str]
     finished: list[str]
     """The row of each job that HTCondor saw run to its end."""
+    screen: str
+    """What `status --watch` drew on a terminal meanwhile."""
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +118,8 @@ def produced(
     path = document([f"r{number},well" for number in range(count)])
     name = name_of(path)
     assert at(ALICE, work.inject, path) == (count, 0)
+    screen = path.parent / "screen"
+    at(ALICE, work.watch, name, screen)
 
     def done(least: int) -> None:
         wait_until(
@@ -148,7 +152,9 @@ def produced(
         "FallowKey",
     )
     finished = [key.partition(".")[0] for key in operator(*past).stdout.split()]
-    return Production(name, at(ALICE, work.status, name), at(ALICE, work.outputs, name), finished)
+    wait_until(lambda: "Script done" in screen.read_text(), "the end of --watch", 60)
+    drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.read_text())
+    return Production(name, at(ALICE, work.status, name), at(ALICE, work.outputs, name), finished, drawn)
 
 
 def test_every_row_is_done(production: Production) -> None:
@@ -162,6 +168,15 @@ def test_every_row_is_in_the_outputs_exactly_once(production: Production) -> Non
 def test_no_row_ran_to_its_end_twice(production: Production) -> None:
     assert len(production.finished) == ROWS
     assert set(Counter(production.finished).values()) == {1}
+
+
+def test_a_terminal_shows_how_far_it_is_through_a_restart_of_the_hub(production: Production) -> None:
+    shares = [float(share) for share in re.findall(r"([0-9.]+) %", production.screen)]
+    assert shares == sorted(shares)
+    assert len(set(shares)) > 3
+    assert shares[-1] == 100
+    assert f"{ROWS} of {ROWS} rows done, 0 failed" in production.screen
+    assert 'COMMAND_EXIT_CODE="0"' in production.screen
 
 
 def test_a_check_names_what_is_missing_and_who_could_take_it(

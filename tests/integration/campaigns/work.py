@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +53,18 @@ def act(name: str, what: str, *arguments: Any) -> int:
 def said(*argv: str) -> str:
     """What `fallow campaign …` prints; an error is an error."""
     return subprocess.run([*COMMAND, *argv], check=True, capture_output=True, text=True).stdout
+
+
+def watch(name: str, screen: Path) -> None:
+    """Watch a campaign on a terminal until it is over, beside what else is done; all that is drawn goes to a file."""
+    line = shlex.join([*COMMAND, "status", name, "--watch"])
+    subprocess.Popen(
+        ["timeout", "3600", "script", "--quiet", "--flush", "--command", line, str(screen)],
+        env={**os.environ, "COLUMNS": "120", "LINES": "40", "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def outputs(name: str) -> dict[str, str]:

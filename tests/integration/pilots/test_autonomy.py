@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
 
 import pytest
@@ -31,11 +31,19 @@ COMMANDS = {
 
 
 @pytest.fixture(scope="module")
-def alder(site: Callable[[str], Site]) -> Site:
-    """A centre whose pilots run."""
+def alder(site: Callable[[str], Site]) -> Iterator[Site]:
+    """A centre whose pilots run, and stay though there is no work."""
     found = site("alder")
+    before = found.policy.read_text()
+    patient = before.replace("idle_exit_s = 60", "idle_exit_s = 900").replace(
+        "fizzle_s = 61", "fizzle_s = 960"
+    )
+    found.follow(patient)
     found.wait_for_pilots()
-    return found
+    yield found
+    found.follow(before)
+    if json.loads(found.fallow("status", "--json").stdout)["launcher"] == "not running":
+        found.start_launcher()
 
 
 @pytest.fixture(scope="module")
@@ -85,14 +93,20 @@ def test_the_gateway_has_no_call_that_starts_or_stops_a_pilot() -> None:
     ]
 
 
+def planned(site: Site) -> int:
+    """How many pilots the launcher would start."""
+    found = re.match(r"([0-9]+) pilots would start", site.fallow("run", "--dry-run").stdout)
+    assert found
+    return int(found[1])
+
+
 def test_ten_launchers_started_at_once_act_as_one(alder: Site) -> None:
     alder.fallow("withdraw", "--now")
     alder.kill_launcher()
     alder.fallow("resume")
     before = {row["pilot"] for row in alder.pilots()}
-    planned = re.match(r"([0-9]+) pilots would start", alder.fallow("run", "--dry-run").stdout)
-    assert planned
-    assert int(planned[1]) > 0
+    wait_until(lambda: planned(alder) > 0, "the end of a pause that the launcher made", 60, pause_s=0.5)
+    wanted = planned(alder)
     argv = ["fallow", "-v", "pilot", "run", "--policy", testbed_centre.POLICY, "--interval-s", "600"]
     log = f"/var/log/fallow/launchers-{len(before)}.log"
     launchers = [alder.login.spawn(argv, user=testbed_centre.ACCOUNT, log=log) for _ in range(10)]
@@ -103,8 +117,8 @@ def test_ten_launchers_started_at_once_act_as_one(alder: Site) -> None:
     assert codes == [4] * 9, "each is told that another one acts"
     alder.wait_for_pilots()
     started = [row for row in alder.pilots() if row["pilot"] not in before]
-    assert len(started) == int(planned[1])
-    assert len(alder.batch_jobs()) == int(planned[1])
+    assert len(started) == wanted
+    assert len(alder.batch_jobs()) == wanted
     said = (alder.login.files / log.lstrip("/")).read_text()
     assert said.count("Another launcher acts for this centre: process") == 9
 

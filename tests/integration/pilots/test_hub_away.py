@@ -69,6 +69,7 @@ def during(alder: Site, birch: Site, cedar: Site, seen: Outage) -> None:
         """A pilot ends, and the launcher, killed and started again meanwhile, replaces it as the policy says."""
         birch.kill_launcher()
         birch.start_launcher()
+        wait_until(lambda: bool(birch.active()), "a pilot", 60, pause_s=0.5)  # an idle one may just have left
         victim, *_ = birch.active()
         birch.login.run(["scancel", victim["native_id"]])
         known = {row["pilot"] for row in birch.pilots()}

@@ -19,7 +19,7 @@ from fallow.client import client_settings
 from fallow.hub import HubClient
 from fallow.reports import PilotReport, RunEnd
 from fallow_testbed import centre as testbed_centre
-from fallow_testbed import files, hub, issuer
+from fallow_testbed import cvmfs, files, hub, issuer
 from fallow_testbed.host import Host
 from fallow_testbed.wait import wait_until
 
@@ -29,6 +29,8 @@ BACK_S = 20.0
 """How soon a job is back in the queue; without a word from its pilot it would take the lease of 180 s."""
 GRACE_S = 5
 FEATURES = "/tmp/features"
+COPY = "/home/software.eessi.io"
+"""A copy of a repository, as a site syncs one: a link to the newest."""
 
 
 @dataclass
@@ -75,7 +77,11 @@ def by_hand(site: Callable[[str], Site], operator: Operator) -> Iterator[ByHand]
         "memory_mb": 512,
         "idle_exit_s": 600,
         "drain_grace_s": GRACE_S,
+        "cvmfs_copies": {cvmfs.REPOSITORY: COPY},
     }
+    files.write(cedar.login, f"{COPY}-2077/README", "Software for every machine.\n")
+    files.write(cedar.login, f"{COPY}-2077/.cvmfspublished", "B1\nS2077\n--\n")
+    cedar.login.run(["ln", "-s", f"{COPY}-2077", COPY])
     owner = files.ids(cedar.login, testbed_centre.ACCOUNT)
     spec = f"{testbed_centre.STATE}/pilots/{directory.name}/spec.json"
     files.write(cedar.login, spec, json.dumps(values), mode=0o600, owner=owner)
@@ -84,6 +90,7 @@ def by_hand(site: Callable[[str], Site], operator: Operator) -> Iterator[ByHand]
     )
     yield ByHand(directory.name, node, directory, spec, operator)
     cedar.login.run(["rm", "-r", f"{testbed_centre.STATE}/pilots/{directory.name}"])
+    cedar.login.run(["rm", "-r", COPY, f"{COPY}-2077"])
     node.run(["rm", "-rf", FEATURES])
 
 
@@ -120,8 +127,10 @@ def test_it_advertises_its_node_heeds_the_sites_word_and_tells_the_hub(
     assert by_hand.slot("FallowHasFuse", "FallowIsolated", "FallowImageStore") == ["true"] * 3
     assert by_hand.slot("Cpus", "Memory") == ["1", "512"]
     told = int(by_hand.slot("FallowUntil")[0])
-    requirements = f'FallowPilot == "{by_hand.name}"'
-    jobs = {"good": ("true",), "bad": ("sh", "-c", "exit 3")}
+    mine = f'FallowPilot == "{by_hand.name}"'
+    read = f"grep every {cvmfs.PLACE}/README && ! touch {cvmfs.PLACE}/mine"
+    requirements = f"{mine} && TARGET.FallowCvmfs_software_eessi_io >= 2077"
+    jobs = {"good": ("sh", "-c", read), "bad": ("sh", "-c", "exit 3")}
     batch = submit(jobs, requirements=requirements, walltime_s=60)
     batch.wait("their ends", lambda found: all(job.exit_code is not None for job in found.values()))
 
@@ -129,7 +138,7 @@ def test_it_advertises_its_node_heeds_the_sites_word_and_tells_the_hub(
     files.write(by_hand.node, f"{FEATURES}/shutdowntime", f"{end}\n")
     wait_until(lambda: by_hand.slot("FallowUntil") == [str(end - GRACE_S)], "the new end", 60, pause_s=0.5)
     assert end < told
-    late = submit({"late": ("true",)}, requirements=requirements, walltime_s=600)
+    late = submit({"late": ("true",)}, requirements=mine, walltime_s=600)
     wait_until((by_hand.directory / "outcome.json").exists, "the pilot's end", 90, pause_s=0.5)
     assert time.time() < end + 5
     assert late.records()["late"].starts == 0, "a job that declares more than the time left was taken"

@@ -15,9 +15,6 @@ from fallow.queue.records import JobRecord, JobState
 from fallow_testbed import slurm
 from fallow_testbed.wait import wait_until
 
-KILL_WAIT_S = 10
-"""What Slurm adds to the grace time before it kills what is left."""
-
 
 @dataclass
 class Seen:
@@ -100,7 +97,7 @@ BOTH = pytest.mark.parametrize("how", ["preempted", "out of time"])
 
 
 def test_a_local_job_gets_its_node_within_the_grace_time(seen: dict[str, Seen]) -> None:
-    assert seen["preempted"].freed_s < slurm.PREEMPTION_GRACE_S + KILL_WAIT_S
+    assert seen["preempted"].freed_s < slurm.PREEMPTION_GRACE_S + slurm.KILL_WAIT_S
 
 
 @BOTH

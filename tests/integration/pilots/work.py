@@ -28,10 +28,11 @@ class Batch:
     at: Callable[..., Any]
     run: str
     ids: dict[str, str]
+    person: str = USER
 
     def records(self) -> dict[str, JobRecord]:
         """Each job's record by its name."""
-        return dict(self.at(USER, status_of, self.run))
+        return dict(self.at(self.person, status_of, self.run))
 
     def wait(self, what: str, holds: Callable[[dict[str, JobRecord]], bool], deadline_s: float = 150) -> None:
         """Wait until something holds of the records."""
@@ -59,7 +60,7 @@ class Batch:
 
     def remove(self) -> None:
         """Take what is left of them out of the queue."""
-        self.at(USER, removed, self.run)
+        self.at(self.person, removed, self.run)
 
 
 def submitted(run: str, specs: Sequence[dict[str, Any]]) -> list[str]:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fallow_testbed.host import Host
 from fallow_testbed.testbed import Testbed
 
 PAYLOADS = Path(__file__).with_name("payloads")
@@ -23,22 +25,28 @@ def payload(name: str, *arguments: str, **more: Any) -> dict[str, Any]:
     return {"argv": argv, "input_files": (PAYLOADS / f"{name}.py",), "centre": CENTRE, **more}
 
 
-@pytest.fixture(scope="module")
-def canaries(bed: Testbed) -> Iterator[list[str]]:
-    """Secrets of the pilot's account, planted where a pilot may leave one: files, an environment, an open file."""
-    node = bed.host(NODE)
+@contextmanager
+def planted(node: Host) -> Iterator[None]:
+    """Secrets of the pilot's account, where a pilot may leave one: files, an environment, an open file."""
     secret = f"fallow-canary-{secrets.token_hex(16)}"
     places = ["/home/pilot/canary", "/home/pilot/state/canary", "/scratch/canary", "/tmp/canary"]
     for place in places:
         node.run(["sh", "-c", 'umask 077; cat >"$0"', place], user="pilot", stdin=secret + "\n")
     holder = ["sh", "-c", "exec 3</home/pilot/canary; echo $$ >/tmp/canary.pid; exec sleep 600"]
     node.spawn(holder, user="pilot", env={"CANARY": secret}, log="/var/log/fallow/canary.log")
-    yield places
-    node.run(["sh", "-c", 'kill "$(cat /tmp/canary.pid)"; rm /tmp/canary.pid "$@"', "sh", *places])
+    yield
+    node.run(["sh", "-c", 'kill "$(cat /tmp/canary.pid)"; rm -f /tmp/canary.pid "$@"', "sh", *places])
 
 
 @pytest.fixture(scope="module")
-def outcomes(canaries: list[str], jobs: Callable[..., Any]) -> dict[str, Any]:
+def canaries(bed: Testbed) -> Iterator[None]:
+    """Secrets on the node."""
+    with planted(bed.host(NODE)):
+        yield
+
+
+@pytest.fixture(scope="module")
+def outcomes(canaries: None, jobs: Callable[..., Any]) -> dict[str, Any]:
     """Every payload of this module, run at one centre at the same time."""
     binds = {
         "APPTAINER_BIND": "/home,/scratch,/tmp",

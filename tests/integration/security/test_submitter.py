@@ -16,6 +16,7 @@ from fallow.queue.description import description
 from fallow.queue.hub import open_queue
 from fallow.queue.session import bindings, install_token
 from fallow.queue.spec import JobSpec
+from fallow_matcher.htcondor import policy
 from fallow_testbed.wait import wait_until
 
 OWNER = "alder.alice"
@@ -51,7 +52,7 @@ def attempted(image: str, wishes: list[dict[str, str]]) -> list[str | dict[str, 
         shared, rows = description([spec])
         try:
             submit = htcondor.Submit({**shared, **wish})
-            result = queue.submit(submit, spool=True, itemdata=iter(rows))
+            result = queue.submit(submit, spool="hold" not in wish, itemdata=iter(rows))
         except (htcondor.HTCondorException, ValueError) as error:
             found.append(" ".join(str(error).split()))
             continue
@@ -86,6 +87,7 @@ SENTENCES = {
     "type": "FallowWorkType is one of",
     "further": "FallowImages is a space-separated list",
     "restricted": "This work type is for members of the group",
+    "spool": "Files of the hub cannot be used as input",
 }
 WISHES: dict[str, tuple[str, dict[str, str]]] = {
     "an image by tag": ("image", {"MY.ContainerImage": '"docker://debian:13"'}),
@@ -127,6 +129,10 @@ WISHES: dict[str, tuple[str, dict[str, str]]] = {
         "restricted",
         {"MY.FallowWorkType": '"urgent"', "MY.AuthTokenScopes": '"fallow:/urgent"'},
     ),
+    "an input without spooling": ("spool", {"hold": "true", "MY.TransferInput": '"/etc/passwd"'}),
+    "a program without spooling": ("spool", {"hold": "true", "MY.TransferExecutable": "true"}),
+    "standard input without spooling": ("spool", {"hold": "true", "MY.Iwd": '"/etc"', "MY.In": '"passwd"'}),
+    "neither held nor spooled": ("spool", {"hold": "false"}),
     "a work type of one's own": ("type", {"MY.FallowWorkType": '"admin"'}),
     "a work type that is code": ("type", {"MY.FallowWorkType": '"test\\" || true || \\""'}),
 }
@@ -140,13 +146,15 @@ HIDDEN = {
         "In", "Out", "Err", "UserLog",
     )
 }  # fmt: skip
+FOLDER = {"hold": "true", "MY.Iwd": '"/etc"', "MY.StageInStart": "0", "MY.KeepClaimIdle": "86400"}
+"""A job without files that names its folder on the hub."""
 HIDDEN["all at once"] = {name: value for wish in HIDDEN.values() for name, value in wish.items()}
 
 
 @pytest.fixture(scope="module")
 def answers(at: Callable[..., Any], image: str) -> dict[str, Any]:
     """What became of each hostile submission."""
-    wishes = {**CLAIMS, **HIDDEN, **{name: wish for name, (_, wish) in WISHES.items()}}
+    wishes = {**CLAIMS, **HIDDEN, "folder": FOLDER, **{name: wish for name, (_, wish) in WISHES.items()}}
     return dict(zip(wishes, at("alice", attempted, image, list(wishes.values())), strict=True))
 
 
@@ -171,6 +179,13 @@ def test_what_has_no_value_at_submission_never_gets_one(what: str, answers: dict
     answer = answers[what]
     assert "passwd" not in str(answer), answer
     assert isinstance(answer, dict)
+
+
+def test_a_job_without_files_gets_a_folder_of_its_own(answers: dict[str, Any]) -> None:
+    answer = answers["folder"]
+    assert re.fullmatch(r"/var/lib/fallow/spool/\d+/0/cluster\d+[.]proc0[.]subproc0", answer["Iwd"])
+    assert int(answer["StageInStart"]) > 0
+    assert int(answer["KeepClaimIdle"]) == policy.KEPT_IDLE_S
 
 
 NAMES = [

@@ -19,6 +19,7 @@ from tests.integration.snakemake_chaos.faults import PERSON, Chaos
 from tests.integration.test_executor import Workflow
 
 from fallow.client import connect
+from fallow.queue import Queue
 from fallow.queue.hub import open_queue
 from fallow_testbed.images import ensure_sif
 from fallow_testbed.testbed import Testbed
@@ -84,9 +85,9 @@ def local(directory: Path) -> str:
 
 def lease(run: str) -> None:
     """Shorten the lease of a run's jobs; called at the desk."""
-    open_queue(connect())._call(
-        "shorten the lease", "edit", f'FallowRun == "{run}"', "JobLeaseDuration", str(LEASE_S)
-    )
+    queue = open_queue(connect())
+    assert isinstance(queue, Queue)
+    queue._call("shorten the lease", "edit", f'FallowRun == "{run}"', "JobLeaseDuration", str(LEASE_S))
 
 
 class Runner:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
+from html import unescape
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from sqlalchemy import insert, select, text, update
 from tests.matcher.board.conftest import ATTACK, offer
 from tests.matcher.campaigns.world import plan
 from tests.matcher.conftest import GATEWAY, bearer
 
 from fallow.errors import RefusedError
-from fallow.offers import OfferState
+from fallow.offers import OfferState, Reclaims
+from fallow.queue.ids import SECOND_FROM
 from fallow.reports import PilotReport
 from fallow.rules import Rules
-from fallow_matcher.board import account, own
+from fallow_matcher.board import account, live, own, sessions
 from fallow_matcher.board.access import Acts
-from fallow_matcher.board.sessions import COOKIE
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.board.sessions import COOKIE, SESSION
+from fallow_matcher.database import reading, writing
+from fallow_matcher.gateway.access import User
+from fallow_matcher.gateway.app import create_app
+from fallow_matcher.gateway.services import Services, build
 from fallow_matcher.ledger import reports
+from fallow_matcher.matching import decision
+from fallow_matcher.settings import PairSettings
 
 LogIn = Callable[..., str]
 
@@ -63,9 +74,12 @@ def send(client: TestClient, path: str, csrf: str, origin: str = GATEWAY, **fiel
     return client.post(path, data={"csrf": csrf, **fields}, headers=headers, follow_redirects=False)
 
 
-@pytest.mark.parametrize("path", ["/me", "/me/jobs/1.0", "/me/campaigns/mc", "/me/centre", "/me/hub"])
-def test_without_a_login_there_is_a_link_to_one_and_nothing_else(client: TestClient, path: str) -> None:
-    answer = client.get(path)
+@pytest.mark.parametrize("live", ["", "/live"])
+@pytest.mark.parametrize("path", ["/me", "/me/jobs/1.0", "/me/centre", "/me/hub"])
+def test_without_a_login_there_is_a_link_to_one_and_nothing_else(
+    client: TestClient, path: str, live: str
+) -> None:
+    answer = client.get(path + live)
     assert answer.status_code == 401
     assert '<a href="/login">' in answer.text
 
@@ -111,6 +125,24 @@ def test_failed_rows_run_again_those_alike_alone(
     )
     rows = client.get("/v1/campaigns/mc/rows", headers=alice).json()["rows"]
     assert [row["state"] for row in rows] == ["waiting", "failed"]
+
+
+def test_a_job_of_the_other_hubs_queue_leads_to_that_hubs_page(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    pair = PairSettings(first=services.settings.host, second="hub2.example.org")
+    object.__setattr__(services.settings, "pair", pair)
+    job, csrf = f"{SECOND_FROM + 7}.0", log_in()
+    for answer in (
+        client.get(f"/me/jobs/{job}"),
+        client.get(f"/me/jobs/{job}/live"),
+        send(client, f"/me/jobs/{job}/cancel", csrf),
+    ):
+        assert (answer.status_code, f'href="https://hub2.example.org:8443/me/jobs/{job}"' in answer.text) == (
+            404,
+            True,
+        )
+    assert "hub2" not in client.get("/me/jobs/7.0").text
 
 
 def test_who_may_only_look_cannot_act(client: TestClient, log_in: LogIn, injected: None) -> None:
@@ -214,6 +246,69 @@ def test_a_session_ends_with_its_token(
     assert client.get("/me").status_code == 401
 
 
+def test_a_session_outlives_a_restart_of_the_gateway(
+    client: TestClient, log_in: LogIn, services: Services, tokens: Any
+) -> None:
+    log_in()
+    kept = str(client.cookies.get(COOKIE, domain="hub.example.org"))
+    restarted = build(services.settings, validate=tokens.validate)
+    with TestClient(create_app(restarted), base_url=GATEWAY, cookies={COOKIE: kept}) as again:
+        assert "north.alice" in again.get("/me").text
+        assert len(restarted.sessions) == 1
+    restarted.close()
+
+
+def test_what_the_database_holds_of_a_session_opens_nothing(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    csrf = log_in()
+    with reading(services.database) as connection:
+        (row,) = connection.execute(select(SESSION)).all()
+    cookie = str(client.cookies.get(COOKIE, domain="hub.example.org"))
+    for secret in (csrf, cookie, "token."):
+        assert secret.encode() not in row.sealed + row.key.encode()
+    client.cookies.clear()
+    client.cookies.set(COOKIE, row.key, domain="hub.example.org", path="/")
+    assert client.get("/me").status_code == 401
+
+
+def test_a_session_that_was_changed_in_the_database_is_none(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    log_in()
+    with writing(services.database) as connection:
+        connection.execute(update(SESSION).values(sealed=bytes(100)))
+    assert client.get("/me").status_code == 401
+
+
+def test_sessions_that_have_ended_are_forgotten_and_there_are_never_too_many(
+    log_in: LogIn, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "MOST", 3)
+    soon = int(time.time()) + 60
+    rows = [{"key": f"{number}", "sealed": b"", "expires": soon + number} for number in range(-61, 4)]
+    with writing(services.database) as connection:
+        connection.execute(insert(SESSION), rows)
+    log_in()
+    with reading(services.database) as connection:
+        keys = connection.execute(select(SESSION.c.key).order_by(SESSION.c.expires)).scalars().all()
+    assert keys[:2] == ["2", "3"]
+    assert len(keys) == 3
+
+
+def test_without_the_database_nobody_is_logged_in_and_the_page_stands(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    assert client.get("/").status_code == 200
+    log_in()
+    with writing(services.database) as connection:
+        connection.execute(text("DROP TABLE page_session"))
+    assert client.get("/").status_code == 200
+    answer = client.get("/me")
+    assert answer.status_code == 503
+    assert "Who is logged in cannot be told now" in answer.text
+
+
 def test_a_login_that_the_issuer_does_not_confirm_opens_nothing(
     client: TestClient, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -277,6 +372,20 @@ def test_an_admin_sees_the_pilots_of_the_own_centre_alone(
     assert "<script>alert" not in html
 
 
+def test_an_admin_sees_how_soon_capacity_came_back(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    log_in("north-admin", "north", "admin")
+    assert "tells of no pilot that was asked to go" in client.get("/me/centre").text
+    told = offer("north", "No network.").model_copy(
+        update={"reclaims": Reclaims(count=7, mean_s=12.0, longest_s=90.0)}
+    )
+    services.offers.put(told, datetime.now(UTC))
+    html = client.get("/me/centre").text
+    assert "Of the 7 pilots that were asked to go" in html
+    assert "the last was gone after 1.5 min; it took 12 s on average" in html
+
+
 def test_an_admin_asks_the_own_centre_which_sees_it_until_it_is_done(
     client: TestClient, log_in: LogIn, services: Services, launcher: dict[str, str], tokens: Any
 ) -> None:
@@ -311,8 +420,8 @@ def test_nobody_asks_another_centre_or_sees_what_is_asked_of_it(
 
 def test_users_see_neither_the_centres_nor_the_hubs_page(client: TestClient, log_in: LogIn) -> None:
     log_in()
-    assert client.get("/me/centre").status_code == 403
-    assert client.get("/me/hub").status_code == 403
+    for path in ("/me/centre", "/me/hub", "/me/centre/live", "/me/hub/live"):
+        assert client.get(path).status_code == 403
 
 
 @pytest.fixture
@@ -323,11 +432,126 @@ def configured_operator(configured: Any) -> None:
 @pytest.mark.usefixtures("configured_operator")
 def test_an_operator_sees_which_part_is_not_well(client: TestClient, log_in: LogIn) -> None:
     log_in("olga")
-    html = re.sub(r"<[^>]+>", "", client.get("/me/hub").text)
-    assert "queue NOT WELL" in html
-    assert "database well: sqlite" in html
-    assert "matcher NOT WELL: no decision yet" in html
-    assert "HTCondor's daemons until 20" in html.replace("&#39;", "'")
+    said = seen(client)
+    assert "queue NOT WELL" in said
+    assert "database well: sqlite" in said
+    assert "matcher NOT WELL: no decision yet" in said
+    assert "HTCondor's daemons until 20" in said
+    assert "Neither knows of a run." in said
+
+
+@pytest.mark.usefixtures("configured_operator")
+def test_an_operator_sees_which_launchers_token_is_about_to_end(
+    client: TestClient, log_in: LogIn, tokens: Any
+) -> None:
+    log_in("olga")
+    assert "north's launcher not seen since" in seen(client)
+    for old_s, words in ((0, "UTC\n"), (7 * 86_400, "UTC: due to be renewed\n")):
+        token = tokens.make("launcher-north", scope="compute.read")
+        tokens.made[token] = replace(tokens.made[token], iat=time.time() - old_s)
+        body = offer("north", "No network.").model_dump(mode="json")
+        assert client.put("/v1/offers/north", headers=bearer(token), json=body).status_code == 204
+        assert re.search(f"north's launcher until [-0-9: ]+ {words}", seen(client))
+
+
+def seen(client: TestClient) -> str:
+    """What the operator's page says."""
+    return unescape(re.sub(r"<[^>]+>", "", client.get("/me/hub").text))
+
+
+async def told(state: list[str | None]) -> list[str]:
+    """What a stream says while `state` is what a look gives, one after the other."""
+    keeper: Any = SimpleNamespace(closing=False)
+    return [each async for each in live.changes(keeper, lambda: state.pop(0))]
+
+
+def test_a_stream_of_ones_own_says_what_changed_and_ends_with_the_session(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(live, "OWN_LOOK_S", 0)
+    assert "data: " in live.CHANGED
+    quiet = ": still here\n\n"
+    assert asyncio.run(told(["a", "a", "b", None])) == [live.CHANGED, quiet, live.CHANGED]
+
+
+def test_ones_own_streams_are_as_few_as_the_others(
+    client: TestClient, log_in: LogIn, services: Services
+) -> None:
+    log_in("north-admin", "north", "admin")
+    services.streams._value = 0
+    for path in ("/me/live", "/me/jobs/1.0/live", "/me/centre/live"):
+        assert client.get(path).status_code == 503
+
+
+@pytest.fixture
+def state(client: TestClient, services: Services) -> Callable[[Callable[[], object]], str | None]:
+    """`state(shown)`: what stands for a page in a stream of who is logged in."""
+
+    def now(shown: Callable[[], object]) -> str | None:
+        cookie = str(client.cookies.get(COOKIE, domain="hub.example.org"))
+        request: Any = SimpleNamespace(cookies={COOKIE: cookie})
+        return own._state(services, request, shown)
+
+    return now
+
+
+def caller_of(services: Services, tokens: Any, sub: str, *groups: str) -> User:
+    caller = services.callers.member(tokens.make(sub, groups=groups))
+    assert isinstance(caller, User)
+    return caller
+
+
+def test_a_campaign_that_moves_is_another_state(
+    client: TestClient, log_in: LogIn, injected: None, services: Services, tokens: Any, state: Any
+) -> None:
+    csrf = log_in()
+    alice = caller_of(services, tokens, "alice", "/fallow/north")
+    before = state(lambda: own._work(services, alice))
+    assert state(lambda: own._work(services, alice)) == before
+    send(client, "/me/campaigns/mc/pause", csrf)
+    assert state(lambda: own._work(services, alice)) != before
+    send(client, "/logout", csrf)
+    assert state(lambda: own._work(services, alice)) is None
+    with writing(services.database) as connection:
+        connection.execute(text("DROP TABLE page_session"))
+    assert state(lambda: own._work(services, alice)) == ""
+
+
+def test_what_is_asked_of_a_centre_is_another_state_of_its_page(
+    client: TestClient, log_in: LogIn, services: Services, tokens: Any, state: Any
+) -> None:
+    csrf = log_in("north-admin", "north", "admin")
+    admin = caller_of(services, tokens, "north-admin", "/fallow/north", "/fallow/north/admin")
+    before = state(lambda: own._centre(services, admin))
+    assert state(lambda: own._centre(services, admin)) == before
+    send(client, "/me/centre/request", csrf, wanted="withdraw")
+    assert state(lambda: own._centre(services, admin)) != before
+
+
+def test_a_matcher_that_decides_is_another_state_of_the_hubs_page(
+    log_in: LogIn, services: Services, state: Any
+) -> None:
+    log_in()
+    before = state(lambda: own._parts(services))
+    decision.store(services.settings.state_dir, decision.Decision(time.time(), 1, "sha256:0", (), {}))
+    assert state(lambda: own._parts(services)) != before
+
+
+def test_time_that_passes_is_no_other_state_of_the_hubs_page(
+    log_in: LogIn, services: Services, state: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log_in()
+    now = time.time()
+    decision.store(services.settings.state_dir, decision.Decision(now, 1, "sha256:0", (), {}))
+    before = state(lambda: own._parts(services))
+    monkeypatch.setattr(time, "time", lambda: now + 7)
+    assert state(lambda: own._parts(services)) == before
+
+
+def test_every_page_of_ones_own_names_its_stream(client: TestClient, log_in: LogIn, injected: None) -> None:
+    log_in("north-admin", "north", "admin")
+    for path, stream in (("/me", "/me/live"), ("/me/centre", "/me/centre/live")):
+        assert f'data-live="{stream}"' in client.get(path).text
 
 
 def test_members_see_on_the_page_what_the_rules_do_not_publish(

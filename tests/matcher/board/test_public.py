@@ -64,8 +64,8 @@ def test_it_says_how_long_jobs_waited_and_would_have_alone(client: TestClient, b
 
 def test_it_says_what_each_centre_gave_and_its_balance(client: TestClient, busy: Services) -> None:
     told = section(page(client), "balances")
-    assert re.search(r"north cpu \+0\.0 -2\.0", told), told
-    assert re.search(r"south cpu \+2\.0 \+2\.0", told), told
+    assert re.search(r"north cpu 0\.00 -2\.00", told), told
+    assert re.search(r"south cpu 2\.00 \+2\.00", told), told
 
 
 def test_it_shows_the_rules_and_what_is_proposed_with_its_approvals(

@@ -42,8 +42,9 @@ def test_a_duration_is_said_in_one_unit(seconds: float | None, said: str) -> Non
     assert words.duration(seconds) == said
 
 
-def test_core_hours_have_a_sign() -> None:
-    assert [words.core_hours(value) for value in (-7200, 3600 * 1234.5)] == ["-2.0", "+1,234.5"]
+def test_balances_have_a_sign_and_other_core_hours_none() -> None:
+    assert [words.balance(value) for value in (-7200, 3600 * 1234.5)] == ["-2.00", "+1,234.50"]
+    assert [words.hours(value) for value in (0, 144, 3600 * 1234.5)] == ["0.00", "0.04", "1,234.50"]
 
 
 def test_a_moment_is_in_utc_whatever_it_was_in() -> None:

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.matcher.campaigns.world import Hub, KilledError, plan, rows
+from tests.matcher.campaigns.world import Hub, KilledError, Pool, plan, rows
 
 from fallow.campaigns.messages import Change, RowState, Selection
+from fallow.queue.ids import SECOND_FROM
 from fallow.queue.spec import JobSpec
-from fallow_matcher.campaigns import actions
+from fallow_matcher.campaigns import actions, query
+from fallow_matcher.database import reading
 from fallow_matcher.htcondor import revocation
+from fallow_matcher.settings import PairSettings
 
 
 def _fails(*names: str, times: int = 10**9, **ad: Any) -> Callable[[JobSpec], dict[str, Any]]:
@@ -25,6 +28,68 @@ def _fails(*names: str, times: int = 10**9, **ad: Any) -> Callable[[JobSpec], di
         return dict(ad) if name in names and seen[name] <= times else {"ExitCode": 0}
 
     return outcome
+
+
+@pytest.fixture
+def pair(hub: Hub) -> tuple[Hub, Hub]:
+    """Two hubs with one database."""
+    hosts = PairSettings(first="hub.example.org", second="hub2.example.org")
+    first, second = (
+        hub.settings.model_copy(update={"pair": hosts, "host": host}) for host in (hosts.first, hosts.second)
+    )
+    return Hub(hub.database, first, Pool()), Hub(hub.database, second, Pool(first=SECOND_FROM))
+
+
+def test_two_hubs_share_rows_out_and_what_a_lost_one_has_waits_for_it(pair: tuple[Hub, Hub]) -> None:
+    first, second = pair
+    first.inject(plan(max_waiting=3), rows(10))
+    second.cycle()
+    first.run()
+    assert first.states() == {"done": 7, "queued": 3}
+    second.run()
+    assert second.states() == {"done": 10}
+    assert Counter(first.pool.started + second.pool.started) == {f"mc/main/r{n}": 1 for n in range(10)}
+
+
+@pytest.mark.parametrize("after", [False, True])
+def test_rows_that_a_lost_hub_was_handing_over_wait_for_it(pair: tuple[Hub, Hub], after: bool) -> None:
+    first, second = pair
+    first.inject(plan(max_waiting=3), rows(10))
+    second.pool.dies_at, second.pool.dies_after = 3, after
+    with pytest.raises(KilledError):
+        second.cycle()
+    first.run()
+    assert first.states() == {"done": 7, "submitting": 3}
+    second.run()
+    assert second.states() == {"done": 10}
+    assert Counter(first.pool.started + second.pool.started) == {f"mc/main/r{n}": 1 for n in range(10)}
+
+
+def jobs(hub: Hub) -> set[str]:
+    """What the owner is told to be the rows' jobs."""
+    with reading(hub.database) as connection:
+        found = query.rows(connection, hub.find(connection), Selection(), 0, 100)
+    return {row.job for row in found}
+
+
+def test_the_queues_name_is_never_told_as_a_job(pair: tuple[Hub, Hub]) -> None:
+    first, _ = pair
+    first.inject(plan(), rows(2))
+    first.pool.dies_at, first.pool.dies_after = 3, True
+    with pytest.raises(KilledError):
+        first.cycle()
+    assert (first.states(), jobs(first)) == ({"submitting": 2}, {""})
+    first.pool.end()
+    first.cycle()
+    assert (first.states(), jobs(first)) == ({"done": 2}, {"1.0", "2.0"})
+
+
+def test_a_row_that_the_queue_refuses_has_no_job(pair: tuple[Hub, Hub]) -> None:
+    first, _ = pair
+    first.pool.refuses = lambda spec: True
+    first.inject(plan(), rows(2))
+    first.cycle()
+    assert (first.states(), jobs(first)) == ({"failed": 2}, {""})
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -99,6 +164,19 @@ def test_failures_have_a_class_and_a_signature(
     (found,) = hub.status().failures
     assert (found.failure, found.signature) == (failure, signature)
     assert hub.states() == {"done": 1, "failed": 1}
+
+
+def test_a_row_whose_job_the_killed_queue_never_let_go_is_submitted_again(hub: Hub) -> None:
+    hub.inject(plan(), rows(1))
+    hub.cycle()
+    coming = {"JobStatus": 5, "HoldReasonCode": 16, "EnteredCurrentStatus": int(hub.pool.clock)}
+    hub.pool.ads["1.0"].update(coming)
+    hub.cycle()
+    assert list(hub.pool.ads) == ["1.0"]
+    hub.pool.clock += 61
+    hub.run()
+    assert hub.states() == {"done": 1}
+    assert hub.pool.gone["1.0"]["JobStatus"] == 3
 
 
 def test_a_node_that_fails_costs_the_row_nothing_and_is_avoided(hub: Hub) -> None:

@@ -52,6 +52,8 @@ class Pool:
     dies_after: bool = False
     clock: float = 1_795_000_000.0
     specs: dict[str, JobSpec] = field(default_factory=dict)
+    first: int = 1
+    """The first job's number."""
 
     def _call(self, work: Callable[[], Any]) -> Any:
         self.calls += 1
@@ -86,7 +88,7 @@ class Pool:
         for job, ad in self.ads.items():
             if (ad["FallowRun"], ad["FallowKey"]) == (spec.run, spec.key):
                 return {"job": job}
-        job = f"{len(self.specs) + 1}.0"
+        job = f"{self.first + len(self.specs)}.0"
         self.specs[job] = spec
         self.ads[job] = {
             "ClusterId": int(job[:-2]), "ProcId": 0, "Owner": owner, "FallowRun": spec.run, "FallowKey": spec.key,

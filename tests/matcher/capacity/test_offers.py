@@ -79,6 +79,22 @@ def test_conditions_that_come_and_go_are_named() -> None:
     )
 
 
+def test_what_nodes_bring_beside_cores_is_named_where_it_changed() -> None:
+    before = offer(shapes=[SHAPE.model_copy(update={"capabilities": ["fuse"]})])
+    after = offer(shapes=[SHAPE.model_copy(update={"disk_mb": 500, "capabilities": ["avx512", "fuse"]})])
+    assert change(before, after) == (
+        "north: it offers 2 x 4 cores, 8000 MB, 500 MB of scratch instead of 2 x 4 cores, 8000 MB; "
+        "its nodes now have avx512."
+    )
+    assert "its nodes no longer have avx512" in change(after, before)
+
+
+def test_what_nodes_bring_is_no_news_where_no_pilot_runs_that_found_it() -> None:
+    known = offer(shapes=[SHAPE.model_copy(update={"capabilities": ["fuse"]})])
+    assert not change(known, offer())
+    assert not change(offer(), known)
+
+
 def test_a_life_that_gets_shorter_is_no_change() -> None:
     shorter = offer(shapes=[SHAPE.model_copy(update={"walltime_s": 100})])
     assert not change(offer(), shorter)

@@ -126,6 +126,14 @@ def test_everything_that_hinders_is_told_sizes_first() -> None:
     assert [reason.split()[0] for reason, _ in told] == ["needs", "needs", "birch"]
 
 
+def test_a_job_whose_image_is_for_other_machines_is_told_so() -> None:
+    wanted = job('TARGET.Arch == "AARCH64"')
+    told = ("has an image for aarch64; nodes at birch are x86_64", "submit it with an image for x86_64")
+    assert hindered(wanted, offer()) == [told]
+    assert hindered(wanted, offer(capabilities=["aarch64", "fuse"])) == []
+    assert hindered(wanted, offer(), live={"Arch": "aarch64"}) == []
+
+
 def test_a_job_bound_to_another_centre_is_told_so() -> None:
     wanted = job(f'((TARGET.FallowCentre == "alder")) && {SIZES}')
     assert hindered(wanted, offer()) == [("may run at alder only", "let it run at birch too")]

@@ -48,7 +48,7 @@ def test_the_guard_finds_a_route_with_two_policies() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/healthz", "/openapi.json", "/v1/federation", "/v1/offers", "/v1/capacity/history"]
+    "path", ["/healthz", "/openapi.json", "/v1/federation", "/v1/keys", "/v1/offers", "/v1/capacity/history"]
 )
 def test_anybody_may_read_what_is_public(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 200

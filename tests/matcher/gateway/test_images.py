@@ -180,6 +180,35 @@ def test_a_name_is_checked(images: Images, alice: Headers, name: str) -> None:
     assert images.tag(alice, name, f"sha256:{'a' * 64}").status_code in (404, 422)
 
 
+def test_a_tag_means_one_image_for_each_architecture(images: Images, alice: Headers, bob: Headers) -> None:
+    usual = images.publish(alice, b"for x86", architecture="x86_64")
+    arm = images.publish(alice, b"for arm", architecture="aarch64")
+    other = images.publish(alice, b"for arm too", architecture="aarch64")
+    assert images.tag(alice, "~/both/1", arm).json()["architecture"] == "aarch64"
+    tag = "/v1/tags/north.alice/both/1"
+    assert images.client.get(tag, headers=bob).json()["digest"] == arm, "there is no other"
+    assert images.tag(alice, "~/both/1", usual).json()["architecture"] == "x86_64"
+    found = {
+        word: images.client.get(f"{tag}{word}", headers=bob).json() for word in ("", "@x86_64", "@aarch64")
+    }
+    assert {word: said["digest"] for word, said in found.items()} == {
+        "": usual,
+        "@x86_64": usual,
+        "@aarch64": arm,
+    }
+    assert images.tag(alice, "~/both/1", other).status_code == 409
+    assert images.tag(alice, "~/both/1", other, move=True).json()["tag"] == "1"
+    assert images.record(bob, other)["tags"] == ["fallow://north.alice/both:1@aarch64"]
+    wrong = images.tag(alice, "~/both/1@aarch64", usual)
+    assert (wrong.status_code, "is for x86_64, not for aarch64" in wrong.text) == (409, True)
+    assert images.client.get(f"{tag}@ppc64le", headers=bob).status_code == 404
+    assert images.client.delete(f"{tag}@aarch64", headers=alice).status_code == 200
+    assert images.client.get(tag, headers=bob).json()["digest"] == usual
+    images.tag(alice, "~/both/1", other)
+    assert images.client.delete(tag, headers=alice).status_code == 200
+    assert images.client.get(f"{tag}@aarch64", headers=bob).status_code == 404, "a tag goes with all it means"
+
+
 def test_a_tag_of_an_image_that_is_not_there_is_refused(images: Images, alice: Headers) -> None:
     assert images.tag(alice, "~/x/1", f"sha256:{'a' * 64}").status_code == 404
 

@@ -67,7 +67,7 @@ class Job:
         return {file.path: fetch(file, self.folder / file.path, objects, patience) for file in given.files}
 
     def stage_out(self) -> Grant:
-        given = self.granted(StagingRequest(ticket="", outputs=made(self.folder, ["hits"])))
+        given = self.granted(StagingRequest(ticket="", outputs=[made(self.folder, "hits")]))
         for file in given.files:
             store(file, self.folder, objects_of(given, self.granted), Patience.of(20))
         return given

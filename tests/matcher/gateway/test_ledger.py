@@ -8,14 +8,17 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from tests.matcher.conftest import GATEWAY, bearer
 
 from fallow.reports import PilotReport
 from fallow.rules import default_text, parse_rules
 from fallow_matcher.database import writing
-from fallow_matcher.gateway.services import Services
+from fallow_matcher.gateway.app import create_app
+from fallow_matcher.gateway.services import Services, build
 from fallow_matcher.htcondor.idtokens import PILOT_RIGHTS
 from fallow_matcher.ledger.ingest import record
 from fallow_matcher.ledger.run import Outcome, Run
+from fallow_matcher.simulation.apart import simulating
 
 Header = dict[str, str]
 NOW = 1_795_000_000.0
@@ -133,14 +136,17 @@ def test_users_are_told_apart_only_at_the_own_centre(client: TestClient, alice: 
     assert other.status_code == 403
 
 
-@pytest.mark.parametrize("path", ["balance", "usage", "lines", "pilots", "reconciliation"])
+PATHS = ["balance", "usage", "lines", "pilots", "reconciliation", "report/north?month=2026-11"]
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_a_pilot_may_not_read_the_ledger(
     client: TestClient, pilot: Callable[[str], Header], path: str
 ) -> None:
     assert client.get(f"/v1/ledger/{path}", headers=pilot("north")).status_code == 403
 
 
-@pytest.mark.parametrize("path", ["balance", "usage", "lines", "pilots", "reconciliation"])
+@pytest.mark.parametrize("path", PATHS)
 def test_a_token_that_may_not_look_at_jobs_does_not_open_the_ledger(
     client: TestClient, tokens: Any, path: str
 ) -> None:
@@ -160,3 +166,44 @@ def test_single_differences_are_of_the_own_centre(client: TestClient, alice: Hea
     answer = client.get("/v1/ledger/reconciliation", headers=alice).json()
     assert {each["centre"] for each in answer["centres"]} == {"north", "south"}
     assert {each["pilot"] for each in answer["differences"]} == {"north-1"}
+
+
+@pytest.mark.usefixtures("recorded")
+def test_a_centres_people_and_launcher_read_its_report_of_a_month(
+    client: TestClient, alice: Header, launcher: Header
+) -> None:
+    for header in (alice, launcher):
+        found = client.get("/v1/ledger/report/north?month=2026-11", headers=header).json()
+        assert [one["group"]["consumer"] for one in found["given"]] == ["south"]
+        assert [one["group"]["provider"] for one in found["got"]] == ["south"]
+        assert [(one["jobs"], one["alone_jobs"]) for one in found["waits"]] == [(1, 1)]
+        assert found["digest"].startswith("sha256:")
+
+
+@pytest.mark.usefixtures("recorded")
+def test_only_an_operator_reads_the_report_of_another_centre(
+    configured: Any, tokens: Any, alice: Header
+) -> None:
+    services = build(
+        configured.model_copy(update={"operators": ["north.operator"]}), validate=tokens.validate
+    )
+    operator = bearer(tokens.make("operator", groups=("/fallow/north",)))
+    with TestClient(create_app(services), base_url=GATEWAY) as client:
+        answers = {
+            who: client.get("/v1/ledger/report/south?month=2026-11", headers=header)
+            for who, header in (("operator", operator), ("alice", alice))
+        }
+    services.close()
+    assert answers["operator"].json()["centre"] == "south"
+    assert (answers["alice"].status_code, answers["alice"].json()["error"]) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("month", ["", "?month=2026", "?month=2026-13", "?month=2026-1"])
+def test_what_is_no_month_is_refused(client: TestClient, alice: Header, month: str) -> None:
+    assert client.get(f"/v1/ledger/report/north{month}", headers=alice).status_code == 422
+
+
+def test_a_report_waits_for_the_simulation_of_another(client: TestClient, alice: Header) -> None:
+    with simulating:
+        answer = client.get("/v1/ledger/report/north?month=2026-11", headers=alice)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,6 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import CollectorRegistry, generate_latest
+from tests import monitoring
 from tests.matcher.board.conftest import busy
 from tests.matcher.conftest import GATEWAY
 
@@ -91,12 +89,9 @@ def test_the_matcher_tells_how_its_cycles_fare() -> None:
     assert 'fallow_matcher_cycles_total{result="failed"} 1.0' in generate_latest(registry).decode()
 
 
-@pytest.mark.parametrize("argv", [("check", "rules", "alerts.yml"), ("test", "rules", "alerts.test.yml")])
-def test_prometheus_takes_the_alerts_and_they_fire_when_they_should(argv: tuple[str, ...]) -> None:
-    program = shutil.which("promtool")
-    assert program, "promtool is missing. Install it: apt-get install prometheus"
-    done = subprocess.run([program, *argv], cwd=MONITORING, text=True, capture_output=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
+@pytest.mark.parametrize("argv", monitoring.FILES)
+def test_prometheus_takes_the_alerts_and_they_fire_when_they_should(argv: str) -> None:
+    monitoring.promtool(MONITORING, *argv.split())
 
 
 def test_alerts_and_dashboard_ask_only_for_what_there_is(prometheus: TestClient) -> None:
@@ -104,21 +99,9 @@ def test_alerts_and_dashboard_ask_only_for_what_there_is(prometheus: TestClient)
     good, registry = matcher(SimpleNamespace(places=(), version=1))
     good.cycle()
     told = prometheus.get("/metrics").text + generate_latest(registry).decode()
-    there = set(re.findall(r"^(\w+)[{ ]", told, re.MULTILINE))
-    dashboard = json.loads((MONITORING / "dashboard.json").read_text())
-    asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
-    asked += re.findall(r"expr: (.*)", (MONITORING / "alerts.yml").read_text())
-    assert len(asked) == 22
-    assert {name for each in asked for name in re.findall(r"fallow_\w+", each)} - there == set()
+    assert len(monitoring.asked(MONITORING)) >= 22
+    assert monitoring.missing(MONITORING, told) == set()
 
 
 def test_every_panel_of_the_dashboard_has_its_place() -> None:
-    panels = json.loads((MONITORING / "dashboard.json").read_text())["panels"]
-    taken: set[tuple[int, int]] = set()
-    for panel in panels:
-        at = panel["gridPos"]
-        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
-        assert max(x for x, _ in cells) < 24
-        assert not cells & taken
-        taken |= cells
-    assert len({panel["id"] for panel in panels}) == len(panels)
+    monitoring.check_places(MONITORING)

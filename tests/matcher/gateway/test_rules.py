@@ -20,6 +20,7 @@ from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import Services, build
 from fallow_matcher.ledger.tables import RUN
 from fallow_matcher.rules import store
+from fallow_matcher.simulation.apart import simulating
 
 Header = dict[str, str]
 Admin = Callable[[str], Header]
@@ -256,6 +257,6 @@ def test_a_simulation_shows_each_centre_under_both_rules(
 
 
 def test_simulations_run_one_at_a_time(client: TestClient, alice: Header) -> None:
-    with routes._simulating:
+    with simulating:
         answer = simulate(client, alice)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "10")

@@ -31,6 +31,7 @@ def unlimited(configured: HubSettings, tokens: Any) -> Any:
 OPERATIONS = (
     ("GET", "/healthz"),
     ("GET", "/v1/federation"),
+    ("GET", "/v1/keys"),
     ("POST", "/v1/token"),
     ("PUT", "/v1/offers/{centre}"),
     ("GET", "/v1/offers"),
@@ -45,6 +46,7 @@ OPERATIONS = (
     ("GET", "/v1/ledger/usage"),
     ("GET", "/v1/ledger/lines"),
     ("GET", "/v1/ledger/pilots"),
+    ("GET", "/v1/ledger/report/{centre}"),
     ("GET", "/v1/ledger/reconciliation"),
     ("POST", "/v1/storage"),
     ("GET", "/v1/images"),

@@ -21,7 +21,14 @@ def expand(text: str) -> Config:
     joined = text.replace("\\\n", " ")
     raw = effective.parse("\n".join(line.strip() for line in joined.splitlines() if not line.startswith("#")))
     for _ in range(3):
-        for macro in ("FALLOW_HUB", "FALLOW_USERS", "FALLOW_PILOTS", "FALLOW_SPEAKER", "LOCAL_DIR"):
+        for macro in (
+            "FALLOW_HUB",
+            "FALLOW_OPERATOR",
+            "FALLOW_USERS",
+            "FALLOW_PILOTS",
+            "FALLOW_SPEAKER",
+            "LOCAL_DIR",
+        ):
             raw = {name: value.replace(f"$({macro})", raw[macro]) for name, value in raw.items()}
     return raw
 

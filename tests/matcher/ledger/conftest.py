@@ -89,6 +89,7 @@ class Hub:
     spool: Path
     rules: Rules
     now: float = NOW
+    queue: str = ""
 
     def write(self, *ads: Mapping[str, Any], name: str = "epoch_history", banner: str = "EPOCH") -> None:
         """Add records to a history file."""
@@ -97,7 +98,8 @@ class Hub:
 
     def look(self, *running: Mapping[str, Any], answers: bool = True) -> Ingested:
         """Take in what there is, while these jobs run."""
-        return ingest(self.engine, self.rules, self.spool, running if answers else None, self.now)
+        jobs = running if answers else None
+        return ingest(self.engine, self.rules, self.spool, jobs, self.now, self.queue)
 
     def runs(self) -> list[Any]:
         """All runs of the ledger."""

@@ -6,6 +6,7 @@ import contextlib
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +54,22 @@ def test_looking_again_says_nothing_new(hub: Hub) -> None:
     before, balance = hub.runs(), hub.balance("north")
     assert hub.look() == Ingested()
     assert (hub.runs(), hub.balance("north")) == (before, balance)
+
+
+def test_of_two_queues_each_tells_of_its_own_runs(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    first = Hub(hub.engine, hub.spool, hub.rules, queue="queue@hub")
+    second = Hub(hub.engine, tmp_path / "other", hub.rules, queue="queue@hub2")
+    other: dict[str, Any] = {"GlobalJobId": "queue@hub2#1000000001.0#1794990000"}
+    first.write(epoch_ad(1))
+    second.write(epoch_ad(1_000_000_001, **other))
+    assert first.look(job_ad(2)) == Ingested(started=2, ended=1)
+    assert second.look(job_ad(1_000_000_002, GlobalJobId="queue@hub2#1000000002.0#1794990000")) == Ingested(
+        started=2, ended=1
+    )
+    assert first.look(job_ad(2)) == Ingested()
+    assert first.look() == Ingested(lost=1)
+    assert outcomes(hub) == [Outcome.DONE, Outcome.LOST, Outcome.DONE, Outcome.RUNNING]
 
 
 def test_a_copy_of_the_file_gives_nothing_twice(hub: Hub) -> None:

@@ -71,7 +71,7 @@ class Hub:
     def arrange(self, giving: Mapping[str, int], *, home_first: bool) -> bool:
         return bool(giving) and home_first
 
-    def take(self, rules: Rules) -> bool:
+    def take(self, rules: Rules, *, room: bool) -> bool:
         return bool(rules)
 
 

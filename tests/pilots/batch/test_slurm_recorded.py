@@ -89,6 +89,17 @@ def test_a_requeued_job_waits_again(jobs: dict[str, JobStatus]) -> None:
     assert (requeued.phase, requeued.started, requeued.detail) == (Phase.QUEUED, None, "PENDING (BeginTime)")
 
 
+@pytest.mark.parametrize("reason", ["AssocGrpCPUMinutesLimit", "QOSMaxJobsPerUserLimit", "InvalidAccount"])
+def test_a_job_that_waits_for_its_account_is_told_apart(reason: str) -> None:
+    text = "JOBID|STATE|START_TIME|NODELIST|NAME|REASON\n"
+    (job,) = answers.parse_jobs(f"{text}7|PENDING|N/A||fallow-alder-1|{reason}\n")
+    assert (job.barred, job.detail) == (reason, f"PENDING ({reason})")
+    (other,) = answers.parse_jobs(f"{text}7|PENDING|N/A||fallow-alder-1|Resources\n")
+    assert other.barred is None
+    waiting = f"PARTITION|REASON|NAME\nmain|{reason}|wrap\nmain|Resources|wrap\n"
+    assert answers.parse_waiting(waiting, [], PREFIX) == 1, "no free node would start it"
+
+
 def test_a_job_that_completes_still_holds_its_node(jobs: dict[str, JobStatus]) -> None:
     assert jobs["fallow-alder-6"].phase is Phase.RUNNING
 

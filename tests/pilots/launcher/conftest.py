@@ -20,6 +20,7 @@ from fallow.messages import Federation
 from fallow.offers import Offer
 from fallow.reports import PilotReport
 from fallow.settings import parse
+from fallow_pilots.accounts.people import People
 from fallow_pilots.batch.model import BatchSystem
 from fallow_pilots.batch.slurm import Slurm
 from fallow_pilots.credentials import Credentials
@@ -187,8 +188,16 @@ class TestCentre:
         self.policy = policy
         credentials = Credentials(self.hub, self.store, self.layout.token)
         publish = partial(self.hub.publish_offer, "alder")
+        people = People(policy, self.layout, partial(Credentials, self.hub, self.store))
         self.launcher = Launcher(
-            policy, self.batch, self.store, credentials, publish, self.hub.report, self.clock
+            policy,
+            self.batch,
+            self.store,
+            credentials,
+            publish,
+            self.hub.report,
+            self.clock,
+            people=people,
         )
 
     def clock(self) -> datetime:

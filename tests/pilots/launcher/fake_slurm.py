@@ -41,7 +41,8 @@ with STATE.with_name("lock").open("w") as lock:
         for number, job in jobs.items():
             if not job.get("purged"):
                 start = "N/A" if job["state"] == "PENDING" else "Unknown"
-                printed += f"{number}|{job['state']}|{start}|{job['node']}|{job['name']}|None\n"
+                reason = job.get("reason", "None")
+                printed += f"{number}|{job['state']}|{start}|{job['node']}|{job['name']}|{reason}\n"
     elif program == "sinfo":
         printed = "HOSTNAMES|STATE|CPUS(A/I/O/T)|MEMORY|ALLOCMEM|GRES|GRES_USED|AVAIL|\n"
         taken = {job["node"] for job in jobs.values() if job["state"] == "RUNNING"}

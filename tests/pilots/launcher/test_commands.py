@@ -45,7 +45,7 @@ def policy_file(tmp_path: Path, table_of: Callable[..., dict[str, Any]]) -> Path
 def hub(make_hub: Callable[[], FakeHub], monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     hub = make_hub()
     hub.clock = utc_now()
-    monkeypatch.setattr("fallow_pilots.centre.hub_client", lambda identity: hub)
+    monkeypatch.setattr("fallow_pilots.centre.hub_client", lambda identity, dial: hub)
     return hub
 
 
@@ -255,6 +255,7 @@ def test_the_check_says_what_is_wrong_and_what_to_do(fallow: Fallow, slurm: Fake
         "batch system",
         "WLCG token",
         "hub",
+        "policy: network.attached",
     }
     assert all(finding["fit"] or finding["finding"] for finding in findings.values())
     assert "token agent" in findings["WLCG token"]["remedy"]

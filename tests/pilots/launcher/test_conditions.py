@@ -8,12 +8,16 @@ from typing import Any
 import classad2
 import htcondor2
 import pytest
+from pydantic import TypeAdapter
 
 from fallow_pilots.conditions import conditions_of
 from fallow_pilots.policy import Policy
+from fallow_pilots.spec import Clause
 
 Policies = Callable[..., Policy]
 
+CLAUSE = TypeAdapter(Clause)
+"""What a pilot takes of its launcher."""
 ONE, TWO, THREE = (f"sha256:{digit * 64}" for digit in "123")
 
 
@@ -25,7 +29,7 @@ def image(digest: str) -> str:
 
 
 def takes(policy: Policy, **job: Any) -> bool:
-    clauses = [condition.requirement for condition in conditions_of(policy)]
+    clauses = [CLAUSE.validate_python(condition.requirement) for condition in conditions_of(policy)]
     start = classad2.ExprTree(" && ".join(clauses) or "true")
     return start.eval(classad2.ClassAd({"FallowGpuModel": "NVIDIA A100"}), classad2.ClassAd(job)) is True
 

@@ -192,6 +192,12 @@ def test_the_rest_follow_once_the_canary_has_outlived_the_fizzle_time(policy_of:
     assert decide(policy_of(), idle_nodes(5), [failed, proven], NOW).launch == 5
 
 
+def test_a_person_who_says_resume_ends_the_pause_and_spares_the_canary(policy_of: Policies) -> None:
+    own = [ended(1, 20, 300), ended(2, 10, None, lived_s=5)]
+    assert decide(policy_of(), idle_nodes(5), own, NOW, resumed=ago(10)).launch == 5
+    limited_by(decide(policy_of(), idle_nodes(5), own, NOW, resumed=ago(11)), "backoff", 0)
+
+
 def test_a_canary_that_found_work_proves_enough(policy_of: Policies) -> None:
     own = [ended(1, 200, 300), ended(2, 10, 200, lived_s=20)]
     assert decide(policy_of(), idle_nodes(5), own, NOW).launch == 5

@@ -118,7 +118,9 @@ def test_a_pilot_that_ends_at_once_is_a_failed_submission(
     batch: Fork, job: BatchJob, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("fallow_pilots.batch.fork.APPEAR_S", 0.3)
-    job.node_command.write_text("#!/bin/sh\nexit 1\n")
+    ended = ["setsid", "--fork", "--wait", "/bin/sh", str(job.script)]  # before anybody looks
+    monkeypatch.setattr(batch, "submit_argv", lambda job: ended)
+    job.node_command.write_text("#!/bin/sh\nexit 0\n")
     with pytest.raises(BatchError, match=f"The process of pilot {job.name} did not appear"):
         batch.submit(job)
 

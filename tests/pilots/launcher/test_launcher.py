@@ -17,6 +17,7 @@ from fallow_pilots.credentials import Credentials
 from fallow_pilots.halt import Halt, set_halt
 from fallow_pilots.launcher import Launcher, Report
 from fallow_pilots.order import Wish
+from fallow_pilots.outcome import MOST
 from fallow_pilots.reconcile import ABSENT_S
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.spec import PilotSpec
@@ -58,18 +59,35 @@ def test_queued_pilots_are_not_doubled(centre: TestCentre) -> None:
     assert states(centre) == ["queued"] * 3
 
 
+def test_no_pilot_follows_one_that_waits_for_its_account(centre: TestCentre) -> None:
+    centre.slurm.set(held=True, nodes=1)
+    cycle(centre)
+    centre.slurm.change_jobs(reason="AssocGrpCPUMinutesLimit")
+    centre.slurm.set(nodes=5)
+    report = cycle(centre)
+    assert (report.launched, states(centre)) == (0, ["queued"])
+    assert "alder-1 waits for a limit of its account (AssocGrpCPUMinutesLimit)" in report.reason
+    centre.slurm.change_jobs(state="RUNNING", node="n1", reason="None")
+    assert cycle(centre).launched > 0, "there is a budget again"
+
+
+def test_a_pilot_that_its_account_may_not_submit_is_told_and_tried_again_later(centre: TestCentre) -> None:
+    said = "sbatch: error: AssocGrpSubmitJobsLimit\n"
+    centre.slurm.fails("sbatch", before=True, code=1, complains=said)
+    assert cycle(centre).launched == 0
+    assert "AssocGrpSubmitJobsLimit" in str(records(centre)[0].reason)
+
+
 def test_a_pilot_is_told_all_that_it_needs_in_a_file_of_its_own(
     make_centre: Callable[..., TestCentre],
 ) -> None:
-    centre = make_centre(
-        conditions={"max_job_s": 900}, assume={"proxy": "http://proxy:3128", "cvmfs": ["a.cern.ch"]}
-    )
+    centre = make_centre(conditions={"max_job_s": 900}, assume={"cvmfs": ["a.cern.ch"]})
     cycle(centre)
     path = centre.layout.spec("alder-1")
     spec = PilotSpec.read(path)
     assert (spec.pilot, spec.centre, spec.collector) == ("alder-1", "alder", "hub.example.org:9618")
     assert (spec.cores, spec.walltime_s, spec.idle_exit_s) == (4, 3600, 60)
-    assert (spec.proxy, spec.cvmfs) == ("http://proxy:3128", ("a.cern.ch",))
+    assert (spec.way_file, spec.cvmfs) == (None, ("a.cern.ch",))
     assert spec.conditions == ("((TARGET.FallowWalltime <= 900) =?= true)",)
     assert spec.token_file.read_text() == "secret-1\n"
     for private in (path, spec.token_file):
@@ -149,6 +167,17 @@ def test_an_outcome_that_came_by_the_hub_counts_as_well(centre: TestCentre) -> N
     found = {record.pilot: record for record in records(centre)}
     assert (found["alder-1"].state, found["alder-1"].code) == (State.ENDED, 500)
     assert (found["alder-2"].state, found["alder-2"].code) == (State.QUEUED, None)
+
+
+def test_a_count_at_the_hub_that_no_memory_holds_ends_no_launcher(centre: TestCentre) -> None:
+    cycle(centre)
+    centre.slurm.change_jobs(state="FAILED", purged=True)
+    reports(centre, "alder-1", 500)
+    centre.hub.reports["alder-1"] = centre.hub.reports["alder-1"].model_copy(
+        update={"used_core_s": 10**30, "jobs_run": 10**30}
+    )
+    cycle(centre)
+    assert records(centre)[0].busy_core_s == MOST
 
 
 def test_what_a_pilot_left_here_outweighs_what_the_hub_says(centre: TestCentre) -> None:

@@ -23,9 +23,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodecheck, "SETTLE_S", 0.05)
 
 
-def check(centre: TestCentre, wait_s: float) -> Any:
+def check(centre: TestCentre, wait_s: float, say: Callable[[str], None] = print) -> Any:
     seen = cast(Centre, SimpleNamespace(policy=centre.policy, layout=centre.layout, batch=centre.batch))
-    return nodecheck.check_node(seen, centre.hub.federation(), centre.policy.pilot, wait_s)
+    return nodecheck.check_node(seen, centre.hub.federation(), centre.policy.pilot, wait_s, say)
 
 
 def left(centre: TestCentre) -> list[Path]:
@@ -34,10 +34,13 @@ def left(centre: TestCentre) -> list[Path]:
 
 def test_a_job_that_no_node_takes_is_removed_and_said(centre: TestCentre) -> None:
     centre.slurm.set(held=True)
+    said: list[str] = []
     with pytest.raises(
         NotAvailableError, match="No node ended the check in 1 s; the job was PENDING"
     ) as caught:
-        check(centre, 1)
+        check(centre, 1, said.append)
+    assert len(said) == 1, "a wait is told once"
+    assert said[0].startswith("The job that checks a node is PENDING")
     assert "--no-node" in caught.value.remedy
     assert [job["state"] for job in centre.slurm.jobs.values()] == ["CANCELLED"]
     assert left(centre) == []

@@ -55,3 +55,12 @@ def test_an_offer_promises_only_what_every_fit_node_has() -> None:
     assert common_words([RICH, poor]) == ["fuse"]
     assert common_words([RICH, check(fit=False)]) == RICH.words
     assert common_words([]) == []
+
+
+def test_what_is_no_word_of_an_offer_is_left_out_and_so_is_what_is_too_much() -> None:
+    assert check(FallowHasFuse=True, FallowProcessor="A B", FallowCvmfs="a b,cms.example.org").words == [
+        "cvmfs-cms.example.org",
+        "fuse",
+    ]
+    words = common_words([check(FallowCvmfs=",".join(f"r{n}.example.org" for n in range(300)))])
+    assert Shape(cores=1, memory_mb=1, disk_mb=1, count=1, capabilities=words).capabilities == words

@@ -38,6 +38,16 @@ def test_an_unknown_name_is_refused_with_its_place(table_of: Table, table: str) 
     assert f"{table}.max_plots: Extra inputs" in refusal(table_of(**{table: {"max_plots": 1}}))
 
 
+def test_images_are_fetched_before_jobs_come_only_where_a_pilot_reads_the_store(policy_of: Policies) -> None:
+    people = lent("ann")
+    assert [
+        policy_of(accounts=people).prefetches,
+        policy_of(accounts={**people, "launcher_too": True}).prefetches,
+        policy_of(accounts=people, assume={"image_store_dir": "/shared/images"}).prefetches,
+        policy_of(assume={"image_prefetch": False}).prefetches,
+    ] == [False, True, True, False]
+
+
 def test_the_policy_shown_to_site_admins_is_valid(tmp_path: Path) -> None:
     readme = Path(__file__).parents[3] / "pilots" / "README.md"
     path = tmp_path / "policy.toml"
@@ -56,10 +66,56 @@ def test_every_field_is_documented() -> None:
     assert [name for name, there in documented(Policy) if not there] == []
 
 
+def lent(*people: str, **values: str) -> dict[str, Any]:
+    """The table `accounts` with these people."""
+    return {"people": [{"account": name, **values} for name in people], "become": ["sudo", "-u", "{account}"]}
+
+
 @pytest.mark.parametrize(
     ("tables", "first", "second"),
     [
         ({"limits": {"max_cores": 3}}, "limits.max_cores = 3", "pilot.cores = 4"),
+        (
+            {"accounts": {"people": [{"account": "ann"}]}},
+            "accounts.people",
+            "accounts.become: it has no {account}",
+        ),
+        (
+            {
+                "assume": {
+                    "cvmfs": ["atlas.cern.ch"],
+                    "cvmfs_copies": [{"repository": "cms.cern.ch", "directory": "/apps/cms"}],
+                }
+            },
+            "assume.cvmfs",
+            "assume.cvmfs_copies",
+        ),
+        (
+            {"assume": {"cvmfs_copies": [{"repository": "cms.cern.ch", "directory": "/etc"}]}},
+            "assume.cvmfs_copies in /etc",
+            "identity.token_file = /etc/fallow/token",
+        ),
+        ({"accounts": lent("ann", "ann")}, "accounts.people", "ann more than once"),
+        (
+            {"accounts": lent("ann"), "network": {"profile": "files"}},
+            "accounts.people",
+            'network.profile = "files"',
+        ),
+        (
+            {"accounts": lent("ann"), "assume": {"node_command": "/opt/node"}},
+            "accounts.people",
+            "assume.node_command = /opt/node",
+        ),
+        (
+            {"accounts": lent("ann"), "when": {"only_backfill": True}},
+            "when.only_backfill",
+            "accounts.launcher_too = false",
+        ),
+        (
+            {"accounts": lent("ann", batch_account="proteins"), "batch": {"system": "fork"}},
+            "batch_account of ann",
+            'batch.system = "fork"',
+        ),
         ({"limits": {"max_gpus": 1}, "pilot": {"gpus": 2}}, "limits.max_gpus = 1", "pilot.gpus = 2"),
         (
             {"limits": {"core_hours_per_day": 3.5}},

@@ -102,7 +102,7 @@ def test_the_hub_is_asked_now_and_then_and_only_if_the_policy_says_so(
     tmp_path: Path, policy_of: PolicyOf, fetched: list[str]
 ) -> None:
     hub, now = Hub(), [0.0]
-    fetcher = Prefetcher(hub, lambda: now[0])
+    fetcher = Prefetcher(hub, clock=lambda: now[0])
 
     def kick(**assume: bool) -> None:
         fetcher.kick(policy_of(str(tmp_path), assume=assume))

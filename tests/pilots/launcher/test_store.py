@@ -11,7 +11,7 @@ import pytest
 
 from fallow.errors import NotAvailableError
 from fallow.offers import OfferState
-from fallow_pilots.halt import Halt, read_halt, set_halt
+from fallow_pilots.halt import Halt, allow, allowed_since, read_halt, set_halt
 from fallow_pilots.order import Wish
 from fallow_pilots.record import PilotRecord, State
 from fallow_pilots.store import Store
@@ -43,8 +43,14 @@ def test_an_intent_is_remembered_before_anything_else_happens(store: Store, tmp_
 def test_nothing_is_intended_once_the_centre_is_halted(store: Store, tmp_path: Path) -> None:
     set_halt(Store(tmp_path / "store", "alder"), Halt(Wish.WITHDRAW, NOW))
     assert store.intend(PLANNED) is None
-    set_halt(store, None)
+    allow(store, NOW)
     assert store.intend(PLANNED) is not None
+
+
+def test_it_is_remembered_when_a_person_allowed_launches(store: Store) -> None:
+    assert allowed_since(store) is None
+    allow(store, NOW)
+    assert allowed_since(store) == NOW
 
 
 def test_no_more_is_intended_than_the_pilots_that_were_not_taken_back(store: Store) -> None:
@@ -153,3 +159,12 @@ def test_a_state_that_cannot_be_used_is_said_with_the_setting(tmp_path: Path) ->
     (tmp_path / "store").write_text("this is no database, and it is long enough to be taken for one" * 20)
     with pytest.raises(NotAvailableError, match=r"Cannot use the launcher's state .* Check state_dir"):
         Store(tmp_path / "store", "alder")
+
+
+def test_the_state_of_an_earlier_release_is_brought_up_to_date(store: Store, tmp_path: Path) -> None:
+    record = intended(store)
+    store.close()
+    with sqlite3.connect(tmp_path / "store") as database:
+        database.execute("ALTER TABLE pilots DROP COLUMN account")
+    again = Store(tmp_path / "store", "alder")
+    assert again.records(LONG_AGO) == [record]

@@ -73,8 +73,13 @@ def test_without_an_image_store_nothing_could_run(tmp_path: Path) -> None:
     ],
 )
 def test_the_level_of_the_processor_is_the_highest_that_is_whole(flags: str, level: str) -> None:
-    finding = checks.check_processor(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
+    finding = checks.check_processor(f"processor\t: 0\nflags\t\t: fpu {flags}\n", "x86_64")
     assert finding.capabilities.get("FallowProcessor", "") == level
+
+
+def test_another_architecture_is_told_instead_of_a_level() -> None:
+    finding = checks.check_processor("processor\t: 0\nFeatures\t: fp asimd\n", "aarch64")
+    assert finding.capabilities == {"FallowProcessor": "aarch64"}
 
 
 def test_promised_and_mounted_repositories_are_looked_at(tmp_path: Path) -> None:
@@ -86,18 +91,34 @@ def test_promised_and_mounted_repositories_are_looked_at(tmp_path: Path) -> None
 
 
 def test_a_missing_repository_is_not_advertised() -> None:
-    finding = checks.check_cvmfs("no.such.example.org")
+    finding = checks.check_cvmfs("no.such.example.org", Path("/cvmfs/no.such.example.org"))
     assert (finding.good, finding.fatal, finding.capabilities) == (False, False, {})
 
 
 def test_a_repository_is_advertised_with_its_revision(tmp_path: Path) -> None:
-    (tmp_path / "atlas.cern.ch").mkdir()
-    copied = checks.check_cvmfs("atlas.cern.ch", tmp_path)
-    assert copied.capabilities == {"FallowCvmfs": "atlas.cern.ch"}, "a copy has no revision"
-    os.setxattr(tmp_path / "atlas.cern.ch", "user.revision", b"141592")
-    found = checks.check_cvmfs("atlas.cern.ch", tmp_path)
+    place = tmp_path / "atlas.cern.ch"
+    place.mkdir()
+    copied = checks.check_cvmfs("atlas.cern.ch", place)
+    assert copied.capabilities == {"FallowCvmfs": "atlas.cern.ch"}, "nothing says its revision"
+    (place / ".cvmfspublished").write_bytes(b"C600230b0ba7\nS2077\nNatlas.cern.ch\n--\nS1\n\xff")
+    copied = checks.check_cvmfs("atlas.cern.ch", place)
+    assert copied.capabilities["FallowCvmfs_atlas_cern_ch"] == 2077, "a copy's manifest does"
+    os.setxattr(place, "user.revision", b"141592")
+    found = checks.check_cvmfs("atlas.cern.ch", place)
     assert found.capabilities == {"FallowCvmfs": "atlas.cern.ch", "FallowCvmfs_atlas_cern_ch": 141592}
     assert checks.repositories((), tmp_path) == ["atlas.cern.ch"]
+
+
+def test_a_copy_among_the_accounts_own_files_is_not_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home" / "ann"))
+    for name in ("home", "home/ann", "home/ann/secrets"):
+        place = tmp_path / name
+        place.mkdir()
+        finding = checks.check_cvmfs("atlas.cern.ch", place)
+        assert (finding.good, finding.capabilities) == (False, {})
+        assert finding.words.endswith("holds files of this account: payloads do not see it.")
 
 
 def test_gpus_that_nobody_asked_for_are_not_looked_for() -> None:

@@ -31,6 +31,12 @@ def values(make_spec: Make, place: Layout) -> dict[str, str]:
     return settings(make_spec(), place, PROGRAMS, node, until=1_800_000_000)
 
 
+def test_a_pilot_joins_the_pools_of_both_hubs(make_spec: Make, place: Layout) -> None:
+    spec = make_spec(collector="one:9618", other_collector="two:9618")
+    values = settings(spec, place, PROGRAMS, Node("wn1", 4, 4000, 2048), until=1_800_000_000)
+    assert (values["COLLECTOR_HOST"], values["CCB_ADDRESS"]) == ("one:9618, two:9618", "$(COLLECTOR_HOST)")
+
+
 @pytest.mark.parametrize("level", ["DEFAULT", "CLIENT", "READ"])
 @pytest.mark.parametrize("fence", ["AUTHENTICATION", "ENCRYPTION", "INTEGRITY"])
 def test_every_connection_is_fenced(values: dict[str, str], level: str, fence: str) -> None:
@@ -166,6 +172,11 @@ def test_values_become_literals(value: bool | int | str, text: str) -> None:
 def test_text_that_could_become_configuration_is_refused(value: str) -> None:
     with pytest.raises(ValueError, match="backslash or control character"):
         literal(value)
+
+
+def test_no_value_begins_another_setting() -> None:
+    with pytest.raises(ValueError, match="control character in LOCAL_DIR"):
+        render({"LOCAL_DIR": "/scratch/a\nMASTER = /tmp/evil"})
 
 
 def test_a_value_expands_no_macro() -> None:

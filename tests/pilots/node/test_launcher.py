@@ -266,7 +266,7 @@ def test_what_the_pilot_has_unpacked_is_run_instead_of_the_file(launcher: Launch
     (launcher.place.verified / DIGEST).write_text(checked(stored, run))
     words = launcher.payload(images=f"sha256:{DIGEST}").words
     assert words[words.index("/condor_container_launcher.sh") - 1] == str(run)
-    assert f"{stored}:/fallow/images/sha256-{DIGEST}.sif:ro" in words
+    assert f"{run}:/fallow/images/sha256-{DIGEST}.sif:ro" in words, "and shown to it, for containers inside"
 
 
 def test_the_pilot_is_told_which_images_a_payload_runs_in(launcher: Launcher) -> None:

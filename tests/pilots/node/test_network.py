@@ -46,10 +46,14 @@ def test_a_collector_that_can_be_reached_is_well(make_spec: Make, listening: str
     assert network.check_collector(make_spec(collector=listening)).good
 
 
-def test_the_proxy_is_looked_at_where_one_is_needed(make_spec: Make, closed: str, listening: str) -> None:
-    assert network.check_proxy(make_spec()).good
-    assert network.check_proxy(make_spec(proxy=f"http://{listening}")).good
-    assert not network.check_proxy(make_spec(proxy=f"http://{closed}")).good
+def test_of_two_hubs_one_that_answers_is_enough(make_spec: Make, closed: str, listening: str) -> None:
+    assert network.check_collector(make_spec(collector=closed, other_collector=listening)).good
+
+
+def test_of_two_hubs_that_do_not_answer_the_second_is_named(make_spec: Make, closed: str) -> None:
+    finding = network.check_hub(make_spec(hub="https://127.0.0.1:1", other_hub=f"https://{closed}"))
+    assert (finding.good, finding.fatal) == (False, False)
+    assert closed in finding.words
 
 
 def test_names_that_are_not_known_here_are_told(make_spec: Make) -> None:

@@ -80,7 +80,7 @@ def registry(authority: tuple[trustme.CA, Path]) -> Iterator[Registry]:
 
 @pytest.fixture
 def tools(registry: Registry, authority: tuple[trustme.CA, Path]) -> Registries:
-    return Registries([f"oras://{registry.host}/tools/"], authority[1], None)
+    return Registries([f"oras://{registry.host}/tools/"], authority[1])
 
 
 def test_an_image_in_an_allowed_repository_counts(registry: Registry, tools: Registries) -> None:
@@ -131,6 +131,6 @@ def test_a_registry_in_trouble_leaves_the_question_open(
 
 
 def test_a_registry_that_nobody_vouches_for_is_not_believed(registry: Registry) -> None:
-    strange = Registries([f"oras://{registry.host}/tools/"], None, None)
+    strange = Registries([f"oras://{registry.host}/tools/"], None)
     with pytest.raises(NotAvailableError, match="does not answer"):
         strange.require(DIGEST, [f"oras://{registry.host}/tools/bwa"])

@@ -10,7 +10,7 @@ import pytest
 
 from fallow.reports import MAX_RUNS, RunEnd
 from fallow_pilots.node.history import Ran, Run
-from fallow_pilots.node.report import Reporter, proxy_environment, report
+from fallow_pilots.node.report import Reporter, report
 from fallow_pilots.outcome import Code, Outcome
 from fallow_pilots.spec import PilotSpec
 
@@ -79,9 +79,3 @@ def test_a_newer_report_takes_the_place_of_one_on_its_way(make_spec: Make) -> No
         senders.append(reporter._process)
     reporter.stop()
     assert [Path(f"/proc/{sender}").exists() for sender in senders] == [False, False]
-
-
-def test_the_hub_is_reached_by_the_proxy_that_the_node_needs(make_spec: Make) -> None:
-    proxy = "http://proxy.example.org:3128"
-    assert proxy_environment(make_spec(proxy=proxy))["HTTPS_PROXY"] == proxy
-    assert proxy_environment(make_spec()) == {}

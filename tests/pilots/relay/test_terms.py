@@ -58,6 +58,7 @@ def test_the_key_stays_when_the_terms_change(tmp_path: Path) -> None:
     assert first is not None
     assert second is not None
     assert (first.key, first.port, second.port) == (second.key, 9620, 9621)
+    assert first.key
     assert first.key not in repr(first)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fallow.errors import UsageError
-from fallow.output import console, show
+from fallow.output import console, keep_showing, show
 
 if TYPE_CHECKING:
     from fallow.campaigns.client import CampaignClient
@@ -114,23 +113,15 @@ def list_campaigns(as_json: bool) -> None:
 @json_option
 def status(name: str, watch: bool, every: float, as_json: bool) -> None:
     """Show how far the campaign NAME is: by state, centre and failure."""
-    from rich.live import Live
-
     from fallow.campaigns.views import over, pictured
 
     client = _client()
-    found = client.status(name)
     if as_json:
-        click.echo(found.model_dump_json(indent=2))
-        return
-    if not watch:
-        console().print(pictured(found))
-        return
-    with Live(pictured(found), console=console(), refresh_per_second=4) as live:
-        while not over(found):
-            time.sleep(every)
-            found = client.status(name)
-            live.update(pictured(found))
+        click.echo(client.status(name).model_dump_json(indent=2))
+    elif watch:
+        keep_showing(lambda: client.status(name), pictured, every_s=every, over=over)
+    else:
+        console().print(pictured(client.status(name)))
 
 
 @campaign.command()
@@ -270,7 +261,11 @@ def _prepared(path: Path) -> Prepared:
     from fallow.queue.images import Digests, cache_file
 
     return prepare(
-        read(path), path.parent, Digests(cache_file()).of, lambda tag: ImageClient(_hub()).resolve(tag)
+        read(path),
+        path.parent,
+        Digests(cache_file()).of,
+        lambda tag: ImageClient(_hub()).resolve(tag),
+        lambda digest: ImageClient(_hub()).architecture(digest),
     )
 
 

@@ -169,7 +169,7 @@ class Document(Settings):
     infrastructure_retries: int = Field(default=5, ge=0, le=100)
     """How often a row that failed by a node's or the federation's doing is run again, elsewhere."""
     max_waiting: int = Field(default=200, ge=1, le=10_000)
-    """How many of its jobs wait in the queue at once; the others wait in the hub's database."""
+    """How many of its jobs wait in the queue at once, in each where there are two; the others wait in the hub's database."""
     pause: Breaker = Breaker()
     """When the campaign pauses itself."""
     deadline: Optional[UtcMoment] = None

@@ -17,6 +17,7 @@ from fallow.campaigns.document import (
     Transfer,
     Variable,
 )
+from fallow.images.architecture import USUAL, Architecture
 from fallow.messages import Digest
 from fallow.offers import CentreName, Message, UtcMoment
 
@@ -74,6 +75,7 @@ class PlanStage(Message):
     columns: list[Column] = Field(min_length=1, max_length=500)
     command: list[Template] = Field(min_length=1, max_length=1000)
     image: Digest
+    architecture: Architecture = USUAL
     environment: dict[Variable, Template] = Field(default_factory=dict, max_length=200)
     files: list[SmallFile] = Field(default_factory=list, max_length=50)
     inputs: list[Transfer] = Field(default_factory=list, max_length=100)

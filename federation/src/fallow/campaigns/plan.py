@@ -15,6 +15,8 @@ from fallow.campaigns.table import Row, Rows, grid_rows, read_table
 from fallow.campaigns.template import columns as columns_of
 from fallow.campaigns.template import fill
 from fallow.errors import SettingsError, UsageError
+from fallow.images.architecture import USUAL, Architecture
+from fallow.images.architecture import architecture_of as sif_architecture
 from fallow.images.names import is_digest, is_tag
 
 FILES_BYTES = 128 * 1024
@@ -38,6 +40,7 @@ def prepare(
     base: Path,
     digest_of: Callable[[Path], str],
     resolve: Callable[[str], str] = lambda tag: tag,
+    architecture_of: Callable[[str], Architecture] = lambda _: USUAL,
 ) -> Prepared:
     """Read tables, files and images, and check every row.
 
@@ -46,6 +49,7 @@ def prepare(
         base: The directory that paths are relative to.
         digest_of: The digest of a local image.
         resolve: The digest that a tag means now.
+        architecture_of: What the programs of an image that the hub has are for.
 
     Raises:
         UsageError: A table, file or image cannot be used; the message names the first problems.
@@ -57,13 +61,14 @@ def prepare(
     for stage in expanded:
         found = _rows(document, stage, expanded, base, shared)
         _require_plain(stage, found)
-        image = stage.image or document.image or ""
+        image, made_for = stage.image or document.image or "", None
         if is_tag(image):
             image = resolve(image)
         elif not is_digest(image):
             path = base / Path(image).expanduser()
             image = digest_of(path)
             images[image] = path
+            made_for = sif_architecture(path)
         files = [_small_file(base / path) for path in stage.files]
         left -= sum(len(file.text) for file in files)
         if left < 0:
@@ -72,7 +77,8 @@ def prepare(
                 remedy="Put them into the image or into S3.",
             )
         inner = stage.model_dump(exclude={"table", "grid", "files", "image"})
-        stages.append(PlanStage(**inner, image=image, files=files, columns=list(found.columns)))
+        about = {"image": image, "architecture": made_for or architecture_of(image)}
+        stages.append(PlanStage(**inner, **about, files=files, columns=list(found.columns)))
         rows.append(found.rows)
     _require_same_rows(stages, rows)
     outer = document.model_dump(exclude={"table", "grid", "job", "stages", "image"})

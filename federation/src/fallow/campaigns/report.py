@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fallow.campaigns.messages import Selection
 from fallow.campaigns.views import centres, failures, states
+from fallow.html import table, whole
 
 if TYPE_CHECKING:
     from fallow.campaigns.client import CampaignClient
 
 _BINS = 40
-_STYLE = (
-    "body{font:15px sans-serif;margin:2em;max-width:60em}table{border-collapse:collapse}"
-    "td,th{padding:.2em .8em;text-align:left;border-bottom:1px solid #ddd}svg{background:#fafafa}"
-)
 
 
 def summary(client: CampaignClient, name: str) -> dict[str, Any]:
@@ -61,18 +58,18 @@ def page(found: dict[str, Any]) -> str:
     """A report as one HTML file that needs nothing else."""
     name = html.escape(found["campaign"]["name"])
     parts = [
-        f"<!doctype html><meta charset=utf-8><title>{name}</title><style>{_STYLE}</style><h1>{name}</h1>",
+        f"<h1>{name}</h1>",
         f"<p>{html.escape(found['campaign']['state'])}. {html.escape(found['campaign']['reason'])}</p>",
         f"<p>{html.escape(found['campaign']['notes'])}</p><p>As of {html.escape(found['at'])}.</p>",
-        _table([found["totals"]]),
+        table([found["totals"]]),
     ]
     for title in ("states", "centres", "failures"):
-        parts.append(f"<h2>{title.capitalize()}</h2>{_table(found[title])}")
+        parts.append(f"<h2>{title.capitalize()}</h2>{table(found[title])}")
     parts.append(f"<h2>Rows that ended, over time</h2>{_plot(found['ended'], moments=True)}")
     for stage, times in found["walltime_s"].items():
         words = f"Run time of {stage}: mean {times['mean']} s, longest {times['longest']} s"
         parts.append(f"<h2>{html.escape(words)}</h2>{_plot(times['histogram'])}")
-    return "".join(parts)
+    return whole(found["campaign"]["name"], parts)
 
 
 def _histogram(values: list[float]) -> list[dict[str, float]]:
@@ -106,14 +103,3 @@ def _edge(value: float, moments: bool) -> str:
     if not moments:
         return f"{value:.3g} s"
     return f"{datetime.fromtimestamp(value, timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def _table(rows: list[dict[str, Any]]) -> str:
-    if not rows:
-        return "<p>None.</p>"
-    head = "".join(f"<th>{html.escape(name.replace('_', ' '))}</th>" for name in rows[0])
-    body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(str(value))}</td>" for value in row.values()) + "</tr>"
-        for row in rows
-    )
-    return f"<table><tr>{head}</tr>{body}</table>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -147,21 +148,15 @@ def capacity(as_json: bool, watch: bool, since: int | None) -> None:
 
 def _watch(hub: HubClient, as_json: bool) -> None:
     """Show the offers again and again; Ctrl-C is how it ends, and no failure."""
-    from rich.live import Live
+    from fallow.output import keep_showing
 
-    from fallow.output import console
-
-    try:
-        if as_json:
-            while True:
-                click.echo(json.dumps(_documents(hub.offers())))
-                time.sleep(INTERVAL_S)
-        with Live(_screen(hub.offers()), console=console(), auto_refresh=False) as live:
-            while True:
-                time.sleep(INTERVAL_S)
-                live.update(_screen(hub.offers()), refresh=True)
-    except KeyboardInterrupt:
+    if not as_json:
+        keep_showing(hub.offers, _screen, every_s=INTERVAL_S)
         return
+    with suppress(KeyboardInterrupt):
+        while True:
+            click.echo(json.dumps(_documents(hub.offers())))
+            time.sleep(INTERVAL_S)
 
 
 def _screen(offers: Sequence[Offer]) -> Table:

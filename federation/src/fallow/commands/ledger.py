@@ -10,10 +10,11 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from fallow.commands.words import month_option
 from fallow.errors import UsageError
 
 if TYPE_CHECKING:
@@ -252,6 +253,40 @@ def export(kind: str, site: Sequence[str], since: int, until: int) -> None:
         click.echo(line)
 
 
+@ledger.command()
+@click.option("--centre", required=True, help="The centre whose machines were used.")
+@month_option
+@click.option(
+    "--portal",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Settings of the portal (TOML).",
+)
+@click.option("--dry-run", is_flag=True, help="Show what would be sent; send nothing.")
+@json_option
+def push(centre: str, month: str, portal: Path, dry_run: bool, as_json: bool) -> None:
+    """Tell an allocation portal (Waldur, Puhuri) what each centre used of another's machines in a month.
+
+    Once more sets the same numbers once more. Exit code 1 where something did not go through, or has no place there.
+    """
+    from fallow.client import connect
+    from fallow.ledger.portal import push as pushed
+    from fallow.ledger.portal import read, rows, usages
+    from fallow.output import show
+
+    settings = read(portal)
+    found = connect().month_report(centre, month)
+    told, left = usages(settings, found, datetime.now(timezone.utc))
+    wrong = {} if dry_run else pushed(settings, told)
+    states = {one.consumer: "not sent" if dry_run else wrong[one.consumer] or "sent" for one in told}
+    shown = rows(told, states)
+    show(shown, list(shown[0]), as_json=as_json, title=f"{centre}, {month}, for {settings.url}")
+    for said in left:
+        click.echo(said, err=True)
+    if left or any(wrong.values()):
+        sys.exit(1)
+
+
 def _hours(seconds: float) -> float:
     return round(seconds / 3600, 2)
 
@@ -292,13 +327,14 @@ def _show(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], as_json: bo
     if as_json and as_csv:
         raise UsageError("--json and --csv exclude each other.", remedy="Give one of them.")
     if as_csv:
-        _write_csv(rows, columns)
+        write_csv(sys.stdout, rows, columns)
     else:
         show(rows, columns, as_json=as_json)
 
 
-def _write_csv(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    writer = csv.writer(sys.stdout)
+def write_csv(stream: TextIO, rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Write rows as CSV with a head; no cell is one that a spreadsheet takes for a formula."""
+    writer = csv.writer(stream)
     writer.writerow(columns)
     for row in rows:
         writer.writerow([_cell(row.get(column)) for column in columns])

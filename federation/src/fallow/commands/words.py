@@ -1,4 +1,4 @@
-"""Durations as people say and write them."""
+"""Durations and months as people say and write them."""
 
 from __future__ import annotations
 
@@ -33,3 +33,20 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic from click
         if written is None:
             self.fail(f"{value!r} is not a time such as 7d, 12h, 90m or 30s.", param, ctx)
         return int(written[1]) * {"d": 86_400, "h": 3_600, "m": 60, "s": 1}[written[2]]
+
+
+class MonthName(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.4 on only
+    """A month on the command line, such as 2026-11."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The month as it was written."""
+        from fallow.ledger.monthly import MONTH
+
+        if re.fullmatch(MONTH, str(value)) is None:
+            self.fail(f"{value!r} is no month; write 2026-11.", param, ctx)
+        return str(value)
+
+
+month_option = click.option("--month", type=MonthName(), required=True, help="The month, as 2026-11 (UTC).")

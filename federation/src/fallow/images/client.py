@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from fallow.errors import UsageError
 from fallow.hub import HubRefusedError
+from fallow.images.architecture import USUAL, Architecture
 from fallow.images.messages import AllWanted, Image, Images, Removed, SetTag, Statement, Tag, Tags, Wanted
 from fallow.images.names import TagName, is_digest, parse_tag
 from fallow.offers import Message
@@ -86,6 +87,11 @@ class ImageClient:
             )
         return found.digest
 
+    def architecture(self, digest: str) -> Architecture:
+        """What the programs of an image are for; the usual one where the hub does not know the image."""
+        found = self.image(digest)
+        return USUAL if found is None else found.architecture
+
     def _found(self, model: type[M], path: str) -> M | None:
         try:
             return self._hub.ask(model, "GET", path)
@@ -100,4 +106,4 @@ def _image(digest: str) -> str:
 
 
 def _tag(name: TagName) -> str:
-    return f"/v1/tags/{quote(name.owner, safe='~')}/{quote(name.name)}/{quote(name.tag)}"
+    return f"/v1/tags/{quote(name.owner, safe='~')}/{quote(name.name)}/{quote(name.word)}"

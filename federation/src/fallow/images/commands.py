@@ -26,7 +26,7 @@ def _complete(context: click.Context, parameter: click.Parameter, begun: str) ->
     from fallow.images.names import TagName
 
     try:
-        tags = [str(TagName(tag.owner, tag.name, tag.tag)) for tag in _client().tags()]
+        tags = [str(TagName(tag.owner, tag.name, tag.tag, tag.architecture)) for tag in _client().tags()]
     except FallowError:
         return []
     return [name for name in tags if name.startswith(begun)]
@@ -41,7 +41,8 @@ def image() -> None:
     """Publish images for jobs, and name them.
 
     An image is a SIF; its digest is its name and what runs. OWNER/NAME:TAG is a tag: a name for a digest that is resolved
-    when jobs are submitted. OWNER is you, `<centre>.<user>`, where it is left out, or a centre.
+    when jobs are submitted. OWNER is you, `<centre>.<user>`, where it is left out, or a centre. A tag may mean one image for
+    each architecture: OWNER/NAME:TAG@aarch64.
     """
 
 
@@ -120,11 +121,12 @@ def list_images(mine: bool, limit: int, as_json: bool) -> None:
     )
     shown = list(islice(found, limit))
     if as_json:
-        click.echo(json.dumps([one.model_dump(mode="json") for one in shown], indent=2))
+        rows = [{**one.model_dump(mode="json"), "architecture": one.architecture} for one in shown]
+        click.echo(json.dumps(rows, indent=2))
         return
     show(
         [_row(one) for one in shown],
-        ["digest", "MB", "publisher", "published", "source", "tags"],
+        ["digest", "architecture", "MB", "publisher", "published", "source", "tags"],
         as_json=False,
     )
 
@@ -146,13 +148,14 @@ def show_image(image: str, as_json: bool) -> None:
         for said in found.published
     ]
     if as_json:
-        document = found.model_dump(mode="json")
+        document = {**found.model_dump(mode="json"), "architecture": found.architecture}
         for one, good in zip(document["published"], signed):
             one["signature_holds"] = good
         click.echo(json.dumps(document, indent=2))
         return
     click.echo(
-        f"digest     {found.digest}\nbytes      {found.bytes}\ntags       {', '.join(found.tags) or 'none'}"
+        f"digest     {found.digest}\nbytes      {found.bytes}\nfor        {found.architecture}\n"
+        f"tags       {', '.join(found.tags) or 'none'}"
     )
     for said, good in zip(found.published, signed):
         click.echo(
@@ -180,7 +183,8 @@ def tag(image: str, tag: str, move: bool, as_json: bool) -> None:
     if as_json:
         click.echo(found.model_dump_json(indent=2))
     else:
-        click.echo(f"{TagName(found.owner, found.name, found.tag)} means {found.digest}")
+        name = TagName(found.owner, found.name, found.tag, found.architecture)
+        click.echo(f"{name} means {found.digest}")
 
 
 @image.command()
@@ -202,7 +206,7 @@ def tags(owner: str | None, as_json: bool) -> None:
     rows = [one.model_dump(mode="json") for one in _client().tags() if owner in (None, one.owner)]
     for row in rows:
         row["name"] = f"{row['owner']}/{row['name']}:{row.pop('tag')}"
-    show(rows, ["name", "digest", "set_by", "changed"], as_json=as_json)
+    show(rows, ["name", "architecture", "digest", "set_by", "changed"], as_json=as_json)
 
 
 @image.command()
@@ -245,6 +249,7 @@ def _row(found: Image) -> dict[str, Any]:
     others = len(found.published) - 1
     return {
         "digest": found.digest,
+        "architecture": found.architecture,
         "MB": round(found.bytes / 1e6, 1),
         "publisher": first.publisher + (f" and {others} more" if others else ""),
         "published": f"{first.created:%Y-%m-%d %H:%M}",

@@ -4,13 +4,14 @@ from typing import Annotated, Optional
 
 from pydantic import Field, StringConstraints
 
-from fallow.images.names import NAME_PATTERN, OWNER_PATTERN, TAG_PATTERN
+from fallow.images.architecture import USUAL, Architecture
+from fallow.images.names import NAME_PATTERN, OWNER_PATTERN, TAG_IN_FULL_PATTERN
 from fallow.messages import Digest
 from fallow.offers import Message, UtcMoment
 
 Owner = Annotated[str, StringConstraints(pattern=OWNER_PATTERN)]
 Name = Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
-TagWord = Annotated[str, StringConstraints(pattern=TAG_PATTERN)]
+TagWord = Annotated[str, StringConstraints(pattern=TAG_IN_FULL_PATTERN, max_length=64)]
 LabelKey = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([a-z0-9._/-]{0,126}[a-z0-9])?$")]
 LabelValue = Annotated[str, StringConstraints(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Text = Annotated[str, StringConstraints(max_length=500, pattern=r"^[^\x00-\x1f\x7f]*$")]
@@ -28,6 +29,8 @@ class Statement(Message):
     labels: dict[LabelKey, LabelValue] = Field(default_factory=dict, max_length=MOST_LABELS)
     source: Text = ""
     """What the image was made from, e.g. `docker://python:3.12`."""
+    architecture: Optional[Architecture] = None
+    """What its programs are for, as its SIF says it."""
     tree: Optional[Digest] = None
     """The digest of its files, by which an unpacked copy is known again; see `fallow.images.tree`."""
     key: Optional[PublicKey] = None
@@ -50,6 +53,8 @@ class Tag(Message):
     owner: str
     name: str
     tag: str
+    architecture: Architecture = USUAL
+    """A tag may mean one image for each architecture."""
     digest: Digest
     set_by: str
     """`<centre>.<user>`."""
@@ -64,6 +69,11 @@ class Image(Message):
     published: list[Published]
     tags: list[str] = Field(default_factory=list)
     """In full, `fallow://…`."""
+
+    @property
+    def architecture(self) -> Architecture:
+        """What its programs are for: the word of the first publisher who says it."""
+        return next((said.architecture for said in self.published if said.architecture), USUAL)
 
 
 class Images(Message):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Callable, NamedTuple
 
 from fallow.errors import UsageError
 from fallow.files import private_directory, write_private
+from fallow.images.architecture import architecture_of
 from fallow.images.build import Source, build, identity
 from fallow.images.client import ImageClient
 from fallow.images.messages import Statement
@@ -67,7 +68,9 @@ def publish_source(
     made_from = None if source.is_sif or wishes.key or wishes.keep else identity(source)
     if made_from is not None and (found := _known(hub, made_from)) is not None:
         digest, size = found
-        ImageClient(hub).state(digest, Statement(labels=dict(wishes.labels), source=source.shown))
+        known = ImageClient(hub).architecture(digest)
+        statement = Statement(labels=dict(wishes.labels), source=source.shown, architecture=known)
+        ImageClient(hub).state(digest, statement)
         return Done(digest, size, False, _tagged(hub, digest, wishes))
     with tempfile.TemporaryDirectory(prefix="build-", dir=private_directory(cache_file().parent)) as work:
         path = Path(source.apptainer)
@@ -77,7 +80,9 @@ def publish_source(
             build(source, path)
         watch.step("computing the digest", 0)
         digest = Digests(cache_file()).of(path)
-        statement = Statement(labels=dict(wishes.labels), source=source.shown)
+        statement = Statement(
+            labels=dict(wishes.labels), source=source.shown, architecture=architecture_of(path)
+        )
         if wishes.key is not None:
             watch.step("signing", 0)
             tree = _tree(path, Path(work) / "tree")
@@ -94,7 +99,7 @@ def publish_source(
 def _tagged(hub: HubClient, digest: str, wishes: Wishes) -> list[str]:
     client = ImageClient(hub)
     tags = [client.set_tag(name, digest, move=wishes.move) for name in wishes.tags]
-    return [str(TagName(tag.owner, tag.name, tag.tag)) for tag in tags]
+    return [str(TagName(tag.owner, tag.name, tag.tag, tag.architecture)) for tag in tags]
 
 
 def _known(hub: HubClient, made_from: str) -> tuple[str, int] | None:

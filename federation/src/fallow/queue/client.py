@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from fallow.errors import FallowError, NotAvailableError, RefusedError, UsageErr
 from fallow.queue.description import description
 from fallow.queue.ids import any_of, chunks
 from fallow.queue.literals import equals, quoted
-from fallow.queue.records import PROJECTION, JobRecord, JobState, record
+from fallow.queue.records import COMING, PROJECTION, JobRecord, JobState, record, usable
 from fallow.queue.session import LOCK, QueueToken, bindings, install_token
 from fallow.queue.spec import JobSpec
 
@@ -22,9 +23,9 @@ TokenProvider = Callable[[], QueueToken]
 """Gives a new token for the queue; called whenever the last one comes near its end."""
 
 _RENEW_BEFORE_S = 120.0
-_USABLE = (JobState.WAITING, JobState.RUNNING, JobState.FINISHED)
+_REACH_S = 5.0
 _ENDED = "(JobStatus == 3 || JobStatus == 4 || JobStatus == 5)"
-_HALF = "JobStatus == 5 && HoldReasonCode == 16"
+_HALF = f"JobStatus == 5 && member(HoldReasonCode, {{{', '.join(map(str, sorted(COMING)))}}})"
 _REFUSALS = (
     "SUBMIT_REQUIREMENT",
     "AUTHENTICATE",
@@ -33,6 +34,9 @@ _REFUSALS = (
     "unauthorized",
     "DENIED",
 )
+
+CLUSTER_JOBS = 1000
+"""Jobs that are one cluster at most: the time that HTCondor's bindings take for one grows with the square of its jobs."""
 
 
 class FederationInfo(Protocol):
@@ -51,6 +55,18 @@ class FederationInfo(Protocol):
         """Name of the schedd."""
 
 
+def different(specs: Sequence[JobSpec]) -> None:
+    """Refuse a batch that has two jobs of the same run and key.
+
+    Raises:
+        UsageError: It has.
+    """
+    if len({(spec.run, spec.key) for spec in specs}) != len(specs):
+        raise UsageError(
+            "Two jobs of one batch have the same run and key.", remedy="Give every job a key of its own."
+        )
+
+
 class Queue:
     """One user's view of a federation's queue. Safe to use from several threads.
 
@@ -59,6 +75,9 @@ class Queue:
         new_token: Gives a token whenever the present one is about to end.
         clock: Unix time; tests give their own.
     """
+
+    silent: tuple[str, ...] = ()
+    """Where there are two queues: those that did not answer, see `Queues`."""
 
     def __init__(
         self, federation: FederationInfo, new_token: TokenProvider, *, clock: Callable[[], float] = time.time
@@ -71,8 +90,30 @@ class Queue:
         self._known: dict[str, dict[str, str]] = {}
         self._half: dict[str, set[str]] = {}
 
+    @property
+    def name(self) -> str:
+        """What the queue is called in its pool."""
+        return self._federation.schedd
+
+    def reach(self) -> None:
+        """See whether the pool takes connections: the bindings wait a minute for a machine that is gone.
+
+        Raises:
+            NotAvailableError: It takes none.
+        """
+        host, _, port = self._federation.collector.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=_REACH_S).close()
+        except OSError as error:
+            raise NotAvailableError(f"{self.name} cannot be reached: {error}.", retryable=True) from error
+
+    def keys(self, run: str) -> dict[str, str]:
+        """The ids of the jobs of `run` that wait, run or have finished, by key; asked for once."""
+        with LOCK:
+            return dict(self._keys(run))
+
     def submit(self, specs: Sequence[JobSpec]) -> list[str]:
-        """Submit a batch in one transaction and send its input files.
+        """Submit a batch, all of it or nothing, and send its input files.
 
         A key that this run has in the queue already is not submitted again: its id is returned. This covers a
         repeated call, also by a later client after a crash. It covers neither two clients that submit one run
@@ -86,10 +127,7 @@ class Queue:
             RefusedError: The hub refused the jobs; none was queued.
             NotAvailableError: The hub is out of reach, or the files were not sent; none of them will run.
         """
-        if len({(spec.run, spec.key) for spec in specs}) != len(specs):
-            raise UsageError(
-                "Two jobs of one batch have the same run and key.", remedy="Give every job a key of its own."
-            )
+        different(specs)
         with LOCK:
             new = [spec for spec in specs if spec.key not in self._keys(spec.run)]
             if new:
@@ -172,16 +210,30 @@ class Queue:
 
     def _submit_new(self, specs: Sequence[JobSpec]) -> list[str]:
         shared, rows = description(specs)
-        submit = bindings().Submit(shared)
-        result = self._call("submit jobs", "submit", submit, spool=True, itemdata=iter(rows))
-        cluster, first = result.cluster(), result.first_proc()
+        files = any(spec.input_files for spec in specs)
+        if not files:  # a job that is let go is looked at at once, one that is new is not
+            shared["hold"] = "true"
+        results: list[Any] = []
         try:
-            self._call("send the jobs' files", "spool", result)
+            for start in range(0, len(rows), CLUSTER_JOBS):
+                some = iter(rows[start : start + CLUSTER_JOBS])
+                submit = bindings().Submit(shared)
+                results.append(self._call("submit jobs", "submit", submit, spool=files, itemdata=some))
+            if files:  # for which the schedd sleeps a second, in the end
+                for result in results:
+                    self._call("send the jobs' files", "spool", result)
+            else:
+                self._call("let the jobs go", "act", bindings().JobAction.Release, _all_of(results))
         except BaseException:
-            self._give_up(f"ClusterId == {cluster}")
+            if results:
+                self._give_up(_all_of(results))
             raise
-        log.info("submitted %d jobs as cluster %d", len(specs), cluster)
-        return [f"{cluster}.{first + number}" for number in range(len(specs))]
+        log.info("submitted %d jobs as %s", len(specs), _all_of(results))
+        return [
+            f"{result.cluster()}.{result.first_proc() + number}"
+            for result in results
+            for number in range(result.num_procs())
+        ]
 
     def _give_up(self, constraint: str) -> None:
         """Remove jobs whose files never arrived; if that fails, the next client of the run removes them."""
@@ -198,7 +250,7 @@ class Queue:
         """Keys of `run` in the queue; asked for once."""
         if run not in self._known:
             there = self.status(run)
-            self._known[run] = {key: job.id for key, job in there.items() if job.state in _USABLE}
+            self._known[run] = usable(there)
             self._half[run] = {key for key, job in there.items() if job.state is JobState.STAGING}
         return self._known[run]
 
@@ -248,3 +300,8 @@ class Queue:
             self._token = self._new_token()
             install_token(self._federation.trust_domain, self._token.value)
         return self._token
+
+
+def _all_of(results: Sequence[Any]) -> str:
+    """The constraint of all jobs that were submitted so."""
+    return " || ".join(f"ClusterId == {result.cluster()}" for result in results)

@@ -18,9 +18,12 @@ def jobs(run: str | None, as_json: bool) -> None:
     from fallow.client import connect
     from fallow.queue.hub import open_queue
 
-    rows = [_row(job) for job in open_queue(connect()).jobs(run)]
+    queue = open_queue(connect())
+    rows = [_row(job) for job in queue.jobs(run)]
     columns = ["id", "run", "name", "state", "centre", "starts", "waited_s", "ran_s", "reason"]
     show(rows, columns, as_json=as_json)
+    for name in queue.silent:
+        click.echo(f"{name} does not answer: its jobs are not listed. Those that run go on.", err=True)
 
 
 def _row(job: JobRecord) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from fallow.images.architecture import requirement
 from fallow.queue.literals import arguments, checked, environment, expression, literal, macro_safe
 from fallow.queue.spec import JobSpec, image_path
 
@@ -92,11 +93,12 @@ def _row(spec: JobSpec) -> dict[str, str]:
 
 
 def _requirements(spec: JobSpec) -> str:
-    clauses = []
+    # asked here, else HTCondor asks for the architecture of the machine that submits
+    clauses = [requirement(spec.architecture)]
     if spec.centre:
         clauses.append(
             expression(f'TARGET.FallowCentre == "{spec.centre}"')
         )  # the name's alphabet has no quote
     if spec.requirements:
         clauses.append(expression(spec.requirements, what=f"Job {spec.name!r}: its requirements"))
-    return " && ".join(f"({clause})" for clause in clauses) or "true"
+    return " && ".join(f"({clause})" for clause in clauses)

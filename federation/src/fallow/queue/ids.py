@@ -8,6 +8,9 @@ from fallow.errors import UsageError
 
 _AT_ONCE = 500
 
+SECOND_FROM = 1_000_000_000
+"""Where a federation has two queues: the second gives clusters this number and those above it, the first those below."""
+
 
 def chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:
     """Job ids in parts that one query can name."""
@@ -22,13 +25,27 @@ def any_of(ids: Sequence[str]) -> str:
     """
     clusters: dict[int, list[int]] = {}
     for job in ids:
-        cluster, _, process = job.partition(".")
-        if not (cluster.isascii() and cluster.isdigit() and process.isascii() and process.isdigit()):
-            raise UsageError(f"{job!r} is not a job id.", remedy="A job id looks like 12.0; see: fallow jobs")
-        clusters.setdefault(int(cluster), []).append(int(process))
+        cluster, process = _parts(job)
+        clusters.setdefault(cluster, []).append(process)
     return " || ".join(
         f"(ClusterId == {cluster} && ({_one_of(processes)}))" for cluster, processes in clusters.items()
     )
+
+
+def place_of(job: str) -> int:
+    """Which of two queues has given this job id: 0 the first, 1 the second.
+
+    Raises:
+        UsageError: It is not a job id.
+    """
+    return int(_parts(job)[0] >= SECOND_FROM)
+
+
+def _parts(job: str) -> tuple[int, int]:
+    cluster, _, process = job.partition(".")
+    if not (cluster.isascii() and cluster.isdigit() and process.isascii() and process.isdigit()):
+        raise UsageError(f"{job!r} is not a job id.", remedy="A job id looks like 12.0; see: fallow jobs")
+    return int(cluster), int(process)
 
 
 def _one_of(processes: Iterable[int]) -> str:

@@ -100,13 +100,15 @@ def publish(
         NotAvailableError: The hub or its store is out of reach, or did not take the image.
         RefusedError: This user may not store images, or the file has changed since its digest was computed.
     """
+    from fallow.images.architecture import architecture_of
     from fallow.images.client import ImageClient
     from fallow.images.messages import Statement
 
     upload = hub.image_upload(digest)
     sent = upload is not None and _send(upload.url, path, digest, ca_file, watch)
     if sent or statement is not None:
-        ImageClient(hub).state(digest, statement or Statement(source=f"file {path.name}"))
+        said = Statement(source=f"file {path.name}", architecture=architecture_of(path))
+        ImageClient(hub).state(digest, statement or said)
     return sent
 
 

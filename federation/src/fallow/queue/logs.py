@@ -17,7 +17,7 @@ from fallow.queue.records import JobRecord, JobState
 if TYPE_CHECKING:
     from fallow.client import ClientSettings
     from fallow.hub import HubClient
-    from fallow.queue.client import Queue
+    from fallow.queue.hub import OpenQueue
 
 LOOK_EVERY_S = 2.0
 
@@ -32,7 +32,7 @@ class Reader:
         job: The job's id.
     """
 
-    def __init__(self, settings: ClientSettings, hub: HubClient, queue: Queue, job: str) -> None:
+    def __init__(self, settings: ClientSettings, hub: HubClient, queue: OpenQueue, job: str) -> None:
         self._settings = settings
         self._hub = hub
         self._queue = queue
@@ -126,8 +126,18 @@ def _show(reader: Reader, follow: bool, lines: int | None, stream: str) -> None:
                     click.echo(f"==> {name} <==")
                 click.echo(text, nl=False, err=name == "stderr")
 
+    last: JobRecord | None = None
     while True:
-        record = reader.record()
+        try:
+            record = last = reader.record()
+        except UsageError as gone:
+            if last is None:
+                raise
+            # Its client was quicker to take the result; a job's last note is of its end.
+            note = reader.note(last)
+            print_new(dict(note.parts) if note else {})
+            click.echo(gone.what, err=True)
+            return
         if record.state is JobState.FINISHED:
             print_new(reader.finished())
             return

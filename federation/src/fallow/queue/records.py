@@ -12,11 +12,15 @@ PROJECTION = [
     "JobStatus", "ExitCode", "ExitBySignal", "ExitSignal", "NumJobStarts",
     "HoldReason", "HoldReasonCode", "HoldReasonSubCode", "RemoveReason", "VacateReason",
     "QDate", "JobCurrentStartDate", "JobCurrentStartExecutingDate", "CompletionDate",
-    "MachineAttrFallowCentre0", "MachineAttrFallowPilot0", "FallowNotes",
+    "MachineAttrFallowCentre0", "MachineAttrFallowPilot0", "FallowNotes", "FallowTaken",
 ]  # fmt: skip
 """All the attributes that a record is made of: what a status query asks for."""
 
-_SPOOLING = 16
+COMING = frozenset({15, 16})
+"""HTCondor's hold codes of a job that its submitter has still to let go: submitted on hold, files being sent."""
+COMES_WITHIN_S = 60.0
+"""A job that is still coming so long after its submission succeeded is lost: the schedd tells the submitter first, lets the
+job go a second later, and forgets to where it is killed in between."""
 _OVER_WALLTIME = frozenset({46, 47})
 _STATUS = {1: "waiting", 2: "running", 3: "removed", 4: "finished", 5: "held", 6: "running", 7: "running"}
 
@@ -30,6 +34,9 @@ class JobState(enum.Enum):
     HELD = "held"
     FINISHED = "finished"
     REMOVED = "removed"
+
+
+_USABLE = (JobState.WAITING, JobState.RUNNING, JobState.FINISHED)
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class JobRecord:
     """Which limit of a pilot the job went over, where that is why it is held."""
     notes: str | None = None
     """Where in the user's storage the job says what it writes while it runs."""
+    taken: bool = False
+    """Whether its client has taken the result of the finished job."""
 
     @property
     def succeeded(self) -> bool:
@@ -84,11 +93,16 @@ class JobRecord:
         return None if self.started is None or self.finished is None else max(0, self.finished - self.started)
 
 
+def usable(jobs: Mapping[str, JobRecord]) -> dict[str, str]:
+    """The ids of those jobs that need not be submitted again, by key."""
+    return {key: job.id for key, job in jobs.items() if job.state in _USABLE}
+
+
 def record(ad: Mapping[str, Any]) -> JobRecord:
     """The record of a job ad; attributes that are missing or not of the expected type count as absent."""
     code = _number(ad, "HoldReasonCode")
     state = JobState(_STATUS.get(_number(ad, "JobStatus") or 0, "waiting"))
-    if state is JobState.HELD and code == _SPOOLING:
+    if state is JobState.HELD and code in COMING:
         state = JobState.STAGING
     by_signal = ad.get("ExitBySignal") is True
     finished = state is JobState.FINISHED
@@ -112,6 +126,7 @@ def record(ad: Mapping[str, Any]) -> JobRecord:
         finished=_number(ad, "CompletionDate") or None,
         notes=_text(ad, "FallowNotes"),
         hold_subcode=_number(ad, "HoldReasonSubCode") if state is JobState.HELD else None,
+        taken=ad.get("FallowTaken") is True,
     )
 
 

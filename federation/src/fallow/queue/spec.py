@@ -6,6 +6,7 @@ from typing import Annotated, Optional
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from fallow.images.architecture import USUAL, Architecture
 from fallow.messages import Digest
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -34,6 +35,8 @@ class JobSpec(BaseModel):
     """What a person calls the job."""
     image: Digest
     """The image that the job runs in."""
+    architecture: Architecture = USUAL
+    """What the programs of these images are for."""
     images: tuple[Digest, ...] = ()
     """Further images that the job may start inside its container."""
     argv: tuple[str, ...] = Field(min_length=1)

@@ -48,6 +48,10 @@ class StagingError(FallowError):
         super().__init__(what, retryable=trouble in PASSING)
         self.trouble = trouble
 
+    def __reduce__(self) -> Any:
+        """So that another process can say it."""
+        return type(self), (self.trouble, self.what)
+
 
 _BY_CODE = {
     "NoSuchKey": Trouble.MISSING,

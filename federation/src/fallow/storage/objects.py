@@ -43,29 +43,26 @@ class Objects(Protocol):
         """
 
 
-def objects_of(
-    grant: Grant, renew: Callable[[], Grant], ca_file: str | None = None, proxy: str | None = None
-) -> Objects:
+def objects_of(grant: Grant, renew: Callable[[], Grant], ca_file: str | None = None) -> Objects:
     """How to reach the objects of a grant.
 
     Args:
         grant: What the hub answered.
         renew: Asks the hub for the same once more; called when the keys are about to expire.
         ca_file: Who vouches for the store's certificate, where no public authority does.
-        proxy: HTTP proxy on the way to the store.
     """
-    web = _Web(ca_file, proxy, min(SILENCE_S, max(1, grant.patience_s)))
+    web = _Web(ca_file, min(SILENCE_S, max(1, grant.patience_s)))
     return ByUrl(web) if grant.keys is None else Keyed(web, grant, renew)
 
 
 class _Web:
     """The store's connections. A small file costs little but its request, so no more is done for one than must be."""
 
-    def __init__(self, ca_file: str | None, proxy: str | None, silence_s: float) -> None:
+    def __init__(self, ca_file: str | None, silence_s: float) -> None:
         import certifi
         import urllib3
 
-        self.ca_file, self.proxy, self.silence_s = ca_file, proxy, silence_s
+        self.ca_file, self.silence_s = ca_file, silence_s
         settings: dict[str, Any] = {
             "maxsize": CONNECTIONS,
             "retries": False,
@@ -73,7 +70,8 @@ class _Web:
             "cert_reqs": "CERT_REQUIRED",
             "ca_certs": ca_file or certifi.where(),
         }
-        self._pool = urllib3.ProxyManager(proxy, **settings) if proxy else urllib3.PoolManager(**settings)
+        self._pool = urllib3.PoolManager(**settings)
+        self._places: dict[str, Any] = {}
 
     @contextmanager
     def sent(
@@ -87,8 +85,11 @@ class _Web:
         from urllib3.exceptions import HTTPError
 
         try:
-            answer = self._pool.urlopen(
-                method, url, body=body, headers=dict(headers), redirect=False, preload_content=False
+            place, path = _origin(url)
+            if place not in self._places:
+                self._places[place] = self._pool.connection_from_url(place)
+            answer = self._places[place].urlopen(
+                method, path, body=body, headers=dict(headers), redirect=False, preload_content=False
             )
             try:
                 if not 200 <= answer.status < 300:
@@ -194,7 +195,7 @@ class Keyed:
         from botocore.exceptions import BotoCoreError, ClientError
         from botocore.session import get_session
 
-        core, proxy = get_session(), self._web.proxy
+        core = get_session()
         core.get_component("credential_provider").insert_before("env", _provider(self._credentials))
         client: Any = boto3.Session(botocore_session=core).client(
             "s3",
@@ -208,7 +209,6 @@ class Keyed:
                 read_timeout=self._web.silence_s,
                 max_pool_connections=CONNECTIONS,
                 retries={"total_max_attempts": ATTEMPTS, "mode": "standard"},
-                proxies={"http": proxy, "https": proxy} if proxy else None,
             ),
         )
         parts = TransferConfig(
@@ -222,6 +222,12 @@ class Keyed:
             raise _refused(file, by_client_error(error), code) from error
         except (BotoCoreError, Boto3Error) as error:
             raise _away(file, error) from error
+
+
+def _origin(url: str) -> tuple[str, str]:
+    """Scheme, host and port of a URL, and the rest of it."""
+    scheme, _, host, *path = url.split("/", 3)
+    return f"{scheme}//{host}", "/" + "".join(path)
 
 
 def _wanted(file: StagedFile, start: int) -> dict[str, str]:

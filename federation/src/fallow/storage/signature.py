@@ -26,7 +26,7 @@ def signed(
         headers: What else is sent.
         digest: The body's SHA-256 in hex digits, which the store compares.
     """
-    request = AWSRequest(method, url, dict(headers))
+    request = AWSRequest(method, url, {"Host": url.split("/", 3)[2], **headers})
     _Signer(credentials.get_frozen_credentials(), region, digest).add_auth(request)
     return dict(request.headers.items())
 

@@ -1,4 +1,4 @@
-"""Files of one job between S3 and its directory: several at a time, resumed where they broke, compared by checksum."""
+"""Files of one job between S3 and its directory: resumed where they broke, compared by checksum."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Callable, TypeVar
@@ -20,14 +19,11 @@ from fallow.storage.objects import CHUNK_BYTES, Objects
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 4
-"""Files that are moved at the same time."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 20.0
 _MD5 = re.compile(r"[0-9a-f]{32}")
 
 T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -70,21 +66,6 @@ class Patience:
 
 class _TooLateError(StagingError):
     """Nothing is tried again: the time is up."""
-
-
-def each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What `work` gives for all items, several at a time; the first error, once all that had begun have ended."""
-    if len(items) < 2:
-        return [work(item) for item in items]
-    with ThreadPoolExecutor(min(AT_ONCE, len(items)), "fallow-staging") as pool:
-        running = [pool.submit(work, item) for item in items]
-        try:
-            return [one.result() for one in running]
-        except BaseException:
-            for one in running:
-                one.cancel()
-            wait(running)
-            raise
 
 
 def fetch(file: StagedFile, path: Path, objects: Objects, patience: Patience) -> str:
@@ -147,21 +128,18 @@ def _resumed(file: StagedFile, stream: IO[bytes], objects: Objects, patience: Pa
     return seen.hexdigest()
 
 
-def made(folder: Path, names: Iterable[str]) -> list[Made]:
-    """What the job has made, with size and SHA-256.
+def made(folder: Path, name: str) -> Made:
+    """What the job has made: a file's size and SHA-256.
 
     Raises:
-        StagingError: One is not there, or is no plain file.
+        StagingError: It is not there, or is no plain file.
     """
-    found = []
-    for name in names:
-        with _opened(folder, name) as stream:
-            digest, size = hashlib.sha256(), 0
-            for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
-                digest.update(chunk)
-                size += len(chunk)
-        found.append(Made(path=name, bytes=size, sha256=digest.hexdigest()))
-    return found
+    with _opened(folder, name) as stream:
+        digest, size = hashlib.sha256(), 0
+        for chunk in iter(lambda: stream.read(CHUNK_BYTES), b""):
+            digest.update(chunk)
+            size += len(chunk)
+    return Made(path=name, bytes=size, sha256=digest.hexdigest())
 
 
 def store(file: StagedFile, folder: Path, objects: Objects, patience: Patience) -> None:

@@ -43,6 +43,22 @@ class OwnJobs:
         found = [record(ad) for ad in self._pool.jobs(constraint, PROJECTION, MOST)]
         return sorted(found, key=lambda job: job.submitted or 0, reverse=True)
 
+    def one(self, person: User, job: str) -> JobRecord | None:
+        """A job of a person; None where the queue has no such job of that person.
+
+        Raises:
+            NotAvailableError: The queue does not answer.
+        """
+        return next(map(record, self._pool.jobs(self._only(person, job), PROJECTION, 1)), None)
+
+    def past(self, person: User, job: str) -> JobRecord | None:
+        """The same of a job that has left the queue.
+
+        Raises:
+            NotAvailableError: The queue does not answer.
+        """
+        return next(map(record, self._pool.history(self._only(person, job), PROJECTION, 1)), None)
+
     def remove(self, person: User, job: str) -> None:
         """Take a job back; the queue sees its owner do it, and refuses another's job.
 
@@ -53,6 +69,13 @@ class OwnJobs:
             wrong = self._submitters.remove(person.centre, person.name, [job], "by its owner, on the page")
         if wrong:
             raise NotAvailableError(f"The job was not removed: {wrong}")
+
+    def _only(self, person: User, job: str) -> str:
+        import classad2
+
+        cluster, _, proc = job.partition(".")
+        user = classad2.quote(self.identity(person))
+        return f"User == {user} && ClusterId == {int(cluster)} && ProcId == {int(proc)}"
 
     def identity(self, person: User) -> str:
         """The person as HTCondor names it."""

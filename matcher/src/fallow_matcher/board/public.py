@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Request
-from fastapi.responses import Response, StreamingResponse
+from fastapi.responses import Response
 
+from fallow.errors import NotAvailableError
 from fallow_matcher.board import live, render
 from fallow_matcher.board.keeper import Board, View
 from fallow_matcher.board.route import PRIVATE, PageRoute
@@ -32,17 +32,7 @@ def page(hub: Hub, request: Request, accept_encoding: Annotated[str, Header()] =
 @router.get("/live")
 async def stream(hub: Hub, request: Request) -> Response:
     """The page's changes as they come."""
-    if hub.streams.locked():
-        raise GatewayError(
-            503, "temporarily_unavailable", "Too many people look on just now; the page itself works."
-        )
-
-    async def bounded() -> AsyncIterator[str]:
-        async with hub.streams:
-            async for each in live.events(hub.keeper, lambda board: _view(hub, request, board)):
-                yield each
-
-    return StreamingResponse(bounded(), media_type="text/event-stream", headers=PRIVATE)
+    return live.streaming(hub.streams, live.events(hub.keeper, lambda board: _view(hub, request, board)))
 
 
 @router.get("/board/{stamp}/{name}")
@@ -58,5 +48,8 @@ def asset(stamp: str, name: str) -> Response:
 
 
 def _view(hub: Services, request: Request, board: Board) -> View:
-    """Members read all of it, others what the rules publish."""
-    return board.members if hub.sessions.find(request) else board.public
+    """Members read all of it, others what the rules publish; who is a member cannot be told while the database is away."""
+    try:
+        return board.members if hub.sessions.find(request) else board.public
+    except NotAvailableError:
+        return board.public

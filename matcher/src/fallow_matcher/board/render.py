@@ -15,7 +15,12 @@ from fallow.rules.model import Published
 from fallow_matcher.board import chart, words
 from fallow_matcher.board.figures import Figures
 
-ASSETS = {"board.css": "text/css", "board.js": "text/javascript", "icon.svg": "image/svg+xml"}
+ASSETS = {
+    "board.css": "text/css",
+    "board.js": "text/javascript",
+    "own.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 @cache
@@ -31,7 +36,8 @@ def environment() -> Environment:
     made.filters |= {
         "duration": words.duration,
         "amount": words.amount,
-        "core_hours": words.core_hours,
+        "hours": words.hours,
+        "balance": words.balance,
         "moment": words.moment,
     }
     made.globals |= {"capacity_chart": chart.capacity, "bar": chart.bar, "assets": stamps()}

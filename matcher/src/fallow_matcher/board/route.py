@@ -30,6 +30,19 @@ PRIVATE = {"Cache-Control": "no-store"}
 _TITLES = {401: "Log in first", 403: "Not for you", 404: "Not there", 429: "Too many requests"}
 
 
+class ElsewhereError(GatewayError):
+    """What is asked for is on a page of the other of two hubs.
+
+    Args:
+        what: Where it is, in one sentence.
+        url: The address of that page.
+    """
+
+    def __init__(self, what: str, url: str) -> None:
+        super().__init__(404, "not_found", what)
+        self.url = url
+
+
 class PageRoute(APIRoute):
     """A route whose answers and refusals are pages."""
 
@@ -42,6 +55,8 @@ class PageRoute(APIRoute):
                 answer = await inner(request)
             except TokenError as error:
                 answer = refused(error.status, str(error))
+            except ElsewhereError as error:
+                answer = refused(error.status, error.what, error.url)
             except GatewayError as error:
                 answer = refused(error.status, error.what)
             except RequestValidationError:
@@ -55,9 +70,8 @@ class PageRoute(APIRoute):
         return handle
 
 
-def refused(status: int, what: str) -> Response:
-    """A page that says why not."""
+def refused(status: int, what: str, elsewhere: str = "") -> Response:
+    """A page that says why not, and leads `elsewhere` where an address is given."""
     title = _TITLES.get(status, "That did not work")
-    return HTMLResponse(
-        render.page("refused.html", title=title, what=what, login=status == 401), status, PRIVATE
-    )
+    html = render.page("refused.html", title=title, what=what, login=status == 401, elsewhere=elsewhere)
+    return HTMLResponse(html, status, PRIVATE)

@@ -20,9 +20,14 @@ def amount(value: float | None) -> str:
     return "-" if value is None else _short(value)
 
 
-def core_hours(core_s: float) -> str:
-    """Core-seconds as core-hours with a sign."""
-    return f"{core_s / 3_600:+,.1f}"
+def hours(core_s: float) -> str:
+    """Core-seconds as core-hours, small ones too."""
+    return f"{core_s / 3_600:,.2f}"
+
+
+def balance(core_s: float) -> str:
+    """Core-seconds as core-hours with their sign."""
+    return f"{core_s / 3_600:+,.2f}"
 
 
 def moment(at: datetime | float | None) -> str:

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from fallow.campaigns.messages import CampaignState, Plan, RowState
 from fallow.errors import NotAvailableError, UsageError
-from fallow.queue.ids import any_of, chunks
+from fallow.queue.ids import any_of, chunks, place_of
 from fallow.queue.spec import JobSpec
 from fallow.storage.failures import StagingError
 from fallow_matcher.campaigns import state
@@ -27,15 +27,17 @@ from fallow_matcher.campaigns.logs import Written, folder, written
 from fallow_matcher.campaigns.look import ATTRIBUTES, Key, Look, by_key, job_of, leave, look
 from fallow_matcher.campaigns.staging import Staging
 from fallow_matcher.campaigns.submitter import Submitters
-from fallow_matcher.database import open_database, reading, writing
+from fallow_matcher.database import alone, open_database, reading, writing
 from fallow_matcher.gateway.objects import Objects
 from fallow_matcher.gateway.s3 import Store
 from fallow_matcher.htcondor import revocation
 from fallow_matcher.pool import Pool
-from fallow_matcher.settings import HubSettings
+from fallow_matcher.room import REFUSAL, has_room
+from fallow_matcher.settings import HubSettings, queue_name
 
 log = logging.getLogger(__name__)
 
+_LOCK = 0x43_61_6D_70_61_69_67_6E  # "Campaign": the conductors of two hubs take turns
 BATCH = 200
 """Rows of one campaign that are submitted in one go: no cycle takes for ever."""
 
@@ -133,6 +135,9 @@ class Conductor:
                 remove=found.remove,
                 first=first,
             )
+        if not has_room(self._settings):
+            log.warning("no rows are handed to the queue: %s", REFUSAL)
+            return 0
         return sum(
             self._feed(campaign, plans[campaign.id], looks[campaign.id])
             for campaign in order
@@ -142,7 +147,7 @@ class Conductor:
     def _record(self, campaign: Any, plan: Plan, queue: Mapping[Key, list[Mapping[str, Any]]]) -> Look:
         now = self._clock()
         with reading(self._database) as connection:
-            rows = state.active(connection, campaign.id)
+            rows = [row for row in state.active(connection, campaign.id) if self._is_ours(row.job)]
         found = look(campaign, plan, rows, queue, self._past, self._written, self._staging.out, now)
         mine = {(campaign.id, row.id, row.attempt) for row in rows}
         owner = f"{campaign.centre}.{campaign.user}"
@@ -150,6 +155,7 @@ class Conductor:
             if key[0] == campaign.id and key not in mine:
                 leave(found, [ad for ad in ads if ad.get("Owner") == owner])
         with writing(self._database) as connection:
+            alone(connection, _LOCK)
             state.save(connection, found.changes)
             state.keep(connection, found.logs)
             state.spend(connection, campaign.id, found.again)
@@ -165,6 +171,7 @@ class Conductor:
             return 0
         reason = self._stopped(campaign)
         with writing(self._database) as connection:
+            alone(connection, _LOCK)
             earlier = state.waits_for(connection, campaign, plan)
             if earlier:
                 reason = f"It waits for {', '.join(earlier)}."
@@ -177,6 +184,7 @@ class Conductor:
                     "state": RowState.SUBMITTING.value,
                     "attempt": row.attempt + 1,
                     "revision": campaign.revision,
+                    **({"job": self._settings.schedd_name} if self._settings.pair else {}),
                 }
                 for row in rows
             }
@@ -222,6 +230,20 @@ class Conductor:
             state.save(connection, changes)
         return len(ready)
 
+    def _is_ours(self, job: str) -> bool:
+        """Whether a row's job is, or is about to be, in this hub's queue; the other hub's conductor follows the rest.
+
+        Args:
+            job: The row's job; the queue's name until it has one.
+        """
+        if self._settings.pair is None:
+            return True
+        if not job:  # marked before there were two
+            return not self._settings.is_second
+        if job in map(queue_name, self._settings.hosts):
+            return job == self._settings.schedd_name
+        return bool(place_of(job)) == self._settings.is_second
+
     def _stopped(self, campaign: Any) -> str:
         """Why nothing more may be started in the name of the owner; empty where nothing is against it."""
         revoked = revocation.read(revocation.file_of(self._settings))
@@ -246,4 +268,4 @@ class Conductor:
 def _failed(plan: Plan, row: Any, fault: Fault, why: str, now: float) -> dict[str, Any]:
     end = Ending(fault, why[:120], why)
     change = after(plan, row, end, centre="", pilot="", ended=now, wall_s=None)
-    return {**change, "state": RowState.FAILED.value}
+    return {**change, "state": RowState.FAILED.value, "job": ""}

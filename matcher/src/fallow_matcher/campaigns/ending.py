@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from fallow.queue.records import COMING
 from fallow.storage.failures import ELSEWHERE
 from fallow_matcher.classads import number_of
 
@@ -46,7 +47,6 @@ class Ending:
 
 
 OWNER_HOLDS = 1
-_SPOOLING = 16
 _STARTD = 21
 _WALLTIME = frozenset({46, 47})
 _RESOURCES = 34
@@ -105,7 +105,7 @@ def held(ad: Mapping[str, Any]) -> Ending | None:
     """The ending of a job that is on hold; None where its owner holds it, or its files are still on their way."""
     code = int(number_of(ad, "HoldReasonCode") or 0)
     reason = str(ad.get("HoldReason") or "")[:300]
-    if code in (OWNER_HOLDS, _SPOOLING):
+    if code in (OWNER_HOLDS, *COMING):
         return None
     limit = _BY_PILOT.get(int(number_of(ad, "HoldReasonSubCode") or 0)) if code == _STARTD else None
     if limit is not None and limit is not Fault.WALLTIME:

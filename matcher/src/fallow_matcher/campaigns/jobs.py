@@ -62,6 +62,7 @@ def spec_of(plan: Plan, campaign: int, row: Any, folder: Path, inputs: Sequence[
             key=key_of(row.id, row.attempt),
             name=f"{plan.name}/{stage.name}/{row.row_id}"[:255],
             image=stage.image,
+            architecture=stage.architecture,
             argv=tuple(stage.command),
             input_files=(*(folder / file.name for file in stage.files), *inputs),
             directory=folder,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fallow.campaigns.messages import CampaignState, Plan, RowState
+from fallow.queue.records import COMES_WITHIN_S, COMING
 from fallow_matcher.campaigns import ending
 from fallow_matcher.campaigns.ending import Ending, Fault
 from fallow_matcher.campaigns.following import WAITS, after
@@ -24,7 +25,6 @@ ATTRIBUTES = (
 
 _IDLE, _REMOVED, _FINISHED, _HELD = 1, 3, 4, 5
 _RUNNING = frozenset({2, 6, 7})
-_SPOOLING = 16
 
 Key = tuple[int, int, int]
 """Campaign, row, attempt."""
@@ -149,8 +149,9 @@ def _there(
         return
     if status == _REMOVED:
         return
-    if status == _HELD and number_of(ad, "HoldReasonCode") == _SPOOLING:
-        if row.state == RowState.SUBMITTING:  # its files never came
+    if status == _HELD and number_of(ad, "HoldReasonCode") in COMING:
+        late = now - (number_of(ad, "EnteredCurrentStatus") or now) > COMES_WITHIN_S
+        if row.state == RowState.SUBMITTING or late:  # it never came as a whole
             found.remove.append(job)
             found.changes[row.id] = _back(campaign)
         return
@@ -188,7 +189,7 @@ def _ended(found: Look, plan: Plan, row: Any, ad: Mapping[str, Any], end: Ending
         ended=now,
         wall_s=None if began is None else max(0.0, over - began),
     )
-    found.changes[row.id] = change
+    found.changes[row.id] = {**({"job": job_of(ad)} if ad else {}), **change}
     if change["state"] == RowState.DONE:
         found.done.append((row.stage, row.row_id))
     found.again += change["state"] == RowState.WAITING

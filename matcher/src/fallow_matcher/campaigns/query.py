@@ -182,7 +182,7 @@ def _row(plan: Plan, row: Row[Any]) -> RowInfo:
         id=row.row_id,
         state=RowState(row.state),
         attempt=row.attempt,
-        job=row.job,
+        job="" if row.state == RowState.SUBMITTING else row.job,  # not a job's id before it is submitted
         centre=row.centre,
         failure=row.failure,
         signature=row.signature,

@@ -55,6 +55,10 @@ class Tickets:
             raise RefusedError("This is no ticket of this hub.") from error
         return campaign, row, attempt
 
+    def ensure(self) -> None:
+        """Make the key if there is none yet."""
+        self._secret()
+
     def _secret(self) -> str:
         if not self._key:
             private_directory(self._path.parent)

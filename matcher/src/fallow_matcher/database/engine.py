@@ -74,17 +74,43 @@ def open_database(url: str) -> Engine:
         NotAvailableError: The database cannot be reached or opened, or belongs to a newer Fallow.
     """
     where = database_url(url)
-    sqlite = where.get_backend_name() == "sqlite"
-    try:
-        if sqlite:
+    with _named(where):
+        if where.get_backend_name() == "sqlite":
             _private_file(Path(str(where.database)))
-        return _upgraded(_sqlite(where) if sqlite else _postgresql(where))
+        return _upgraded(_engine(where))
+
+
+def attach_database(url: str) -> Engine:
+    """Connect to a database that is there, whatever its schema, and leave it as it is.
+
+    Raises:
+        SettingsError: The URL is none of a database.
+        NotAvailableError: There is no such database, or it cannot be reached.
+    """
+    where = database_url(url)
+    with _named(where):
+        if where.get_backend_name() == "sqlite":
+            Path(str(where.database)).stat()
+        engine = _engine(where)
+        with reading(engine):
+            return engine
+
+
+@contextmanager
+def _named(where: URL) -> Iterator[None]:
+    """What fails within is said of the database."""
+    try:
+        yield
     except (SQLAlchemyError, OSError) as error:
         raise NotAvailableError(
             f"The database {where.render_as_string(hide_password=True)} cannot be used: {_reason(error)}.",
             remedy="Check the setting `database`, and that the database runs and lets the hub's account in.",
             retryable=True,
         ) from error
+
+
+def _engine(where: URL) -> Engine:
+    return _sqlite(where) if where.get_backend_name() == "sqlite" else _postgresql(where)
 
 
 def _upgraded(engine: Engine) -> Engine:
@@ -110,6 +136,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that may change the database; all of it is kept, or nothing."""
     with engine.begin() as connection:
         yield connection
+
+
+def alone(connection: Connection, lock: int) -> None:
+    """Have transactions that write and name the same lock take turns, also those of two hubs.
+
+    Args:
+        connection: A transaction that writes; the lock is let go at its end. SQLite has one writer anyway.
+        lock: What is guarded.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": lock})
 
 
 def _sqlite(where: URL) -> Engine:

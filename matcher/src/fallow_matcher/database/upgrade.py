@@ -50,6 +50,20 @@ def upgrade(engine: Engine) -> None:
             command.upgrade(settings, "head")
 
 
+def revision_of(engine: Engine) -> str | None:
+    """The version of a database's schema; None where it has none yet."""
+    with engine.connect().execution_options(fallow_reads=True) as connection:
+        return _version(connection)
+
+
+def revisions() -> list[str]:
+    """Every version of the schema that this release knows, the newest first."""
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory.from_config(_settings())
+    return [script.revision for script in scripts.walk_revisions()]
+
+
 def _version(connection: Connection) -> str | None:
     from alembic.runtime.migration import MigrationContext
 

@@ -16,6 +16,7 @@ from fallow_matcher.explain.slot import UNSAID_KB, UNSAID_S, WITHIN, conditions_
 
 _CENTRE = re.compile(r'(?:TARGET\.)?FallowCentre (?:==|=\?=) "([^"]*)"')
 _MODEL = re.compile(r'regexp\("([^"]*)",\s*(?:TARGET\.)?FallowGpuModel,\s*"i"\)')
+_ARCH = re.compile(r'(?:TARGET\.)?Arch == "([^"]*)"')
 _LONGEST_CLAUSE = 200
 
 
@@ -161,6 +162,11 @@ def _requirements(job: Job, centre: str, slot: Any) -> Iterator[Obstacle]:
         shown = clause if len(clause) <= _LONGEST_CLAUSE else f"{clause[:_LONGEST_CLAUSE]}…"
         if only := _CENTRE.fullmatch(clause):
             reason, change = f"may run at {only[1]} only", f"let it run at {centre} too"
+        elif (arch := _ARCH.fullmatch(clause)) and met is False:
+            reason = (
+                f"has an image for {arch[1].lower()}; nodes at {centre} are {str(slot.get('Arch')).lower()}"
+            )
+            change = f"submit it with an image for {str(slot.get('Arch')).lower()}"
         elif (model := _MODEL.fullmatch(clause)) and met is False:
             named, there = (
                 re.sub(r"\[(.)\]", r"\1", model[1]),

@@ -8,6 +8,7 @@ from typing import Any
 
 from fallow.errors import UsageError
 from fallow.fits import FitAnswer, FitRequest
+from fallow.images.architecture import requirement
 from fallow.queue.literals import expression
 from fallow.queue.spec import image_path
 from fallow_matcher.explain.fit import Job
@@ -80,7 +81,7 @@ def ad_of(request: FitRequest, person: Person, default_work_type: str) -> Any:
         ad["FallowProject"] = request.project
     if request.image_source:
         ad["FallowImageSource"] = " ".join(request.image_source)
-    clauses = ["true"]
+    clauses = [requirement(request.architecture)]
     if request.centre is not None:
         clauses.append(f'TARGET.FallowCentre == "{request.centre}"')
     if request.requirements is not None:

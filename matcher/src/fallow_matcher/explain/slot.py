@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args
 
 from fallow.admission import ADMISSION
+from fallow.images.architecture import Architecture
 from fallow.offers import Condition, Offer, Shape
 from fallow_matcher.explain.demand import Demand
 
@@ -20,6 +21,9 @@ BASE: dict[str, Any] = {
     "CondorVersion": "$CondorVersion: 25.13.2 2026-01-01 $",
 }
 """What every pilot advertises, for a centre of which no pilot has been seen."""
+
+ARCHITECTURES = frozenset(get_args(Architecture))
+"""Words of a shape's capabilities that say which architecture its nodes have; none of them: the usual one."""
 
 UNSAID_S = 366 * 86_400
 """The life of a pilot whose centre does not say it: long enough for every job, so that it hinders none."""
@@ -63,6 +67,7 @@ def slot_of(
         "Disk": int(disk_kb),
         "GPUs": shape.gpus,
     }
+    architecture = next((word for word in shape.capabilities if word in ARCHITECTURES), None)
     life_s: float = shape.walltime_s or UNSAID_S
     if demand is not None:
         asked = {
@@ -78,6 +83,7 @@ def slot_of(
     ad = classad2.ClassAd({
         **BASE,
         **known,
+        **({"Arch": architecture} if architecture else {}),
         **{name: int(size) for name, size in sizes.items()},
         "FallowCentre": offer.centre,
         # one second more than it lives, for the one that passes until the ad is looked at

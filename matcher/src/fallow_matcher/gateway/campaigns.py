@@ -33,6 +33,7 @@ from fallow_matcher.gateway.access import Access, User, UserWho
 from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.exchange import work_types_of
 from fallow_matcher.gateway.hub import Hub
+from fallow_matcher.room import REFUSAL, has_room
 
 router = APIRouter(responses=REFUSALS)
 
@@ -62,6 +63,7 @@ def get_campaigns(hub: Hub, caller: Reader) -> Campaigns:
 @router.post(PATH)
 def post_campaign(hub: Hub, plan: Plan, caller: Submitter) -> Status:
     """Begin to inject a campaign, or go on with it; nothing of a new one starts before its rows are complete."""
+    _require_room(hub)
     types = work_types_of(caller, hub.settings.restricted_work_types)
     if plan.work_type in set(hub.settings.restricted_work_types) - set(types):
         raise GatewayError(
@@ -83,6 +85,7 @@ def post_campaign(hub: Hub, plan: Plan, caller: Submitter) -> Status:
 @router.post(PATH + "/{name}/rows")
 def post_rows(hub: Hub, name: CampaignName, rows: NewRows, caller: Submitter) -> Added:
     """Add the rows that the campaign has not."""
+    _require_room(hub)
 
     def add(connection: Connection) -> Added:
         added, known = injection.add(connection, _own(connection, caller, name), rows)
@@ -190,6 +193,7 @@ def post_set(hub: Hub, name: CampaignName, wanted: Change, caller: Editor) -> Do
 @router.post(PATH + "/{name}/retry")
 def post_retry(hub: Hub, name: CampaignName, wanted: Selection, caller: Submitter) -> Done:
     """Run failed rows again."""
+    _require_room(hub)
     return _do(hub, caller, name, "retry", lambda at, found, now: actions.retry(at, found, wanted, now))
 
 
@@ -207,6 +211,12 @@ def _do(hub: Hub, caller: User, name: str, what: str, act: Act) -> Done:
             owner=f"{caller.centre}.{owner}", what=what,
         )  # fmt: skip
     return done
+
+
+def _require_room(hub: Hub) -> None:
+    """Take no new work while the hub's disk is almost full."""
+    if not has_room(hub.settings):
+        raise GatewayError(507, "insufficient_storage", REFUSAL, retry_after_s=300)
 
 
 def _written(hub: Hub, call: Callable[[Connection], T]) -> T:

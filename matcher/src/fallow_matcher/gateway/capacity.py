@@ -58,6 +58,7 @@ def put_offer(
     if reason := refusal(offer, centre, now):
         raise GatewayError(422, "invalid_request", reason)
     hub.offers.put(offer, now)
+    hub.launchers[centre] = caller.claims
     hub.audit.write(
         "offer",
         iss=caller.iss,

@@ -19,7 +19,7 @@ from fallow.tokens import TokenError
 logger = logging.getLogger(__name__)
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    status: {"model": Refusal} for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503)
+    status: {"model": Refusal} for status in (400, 401, 403, 404, 405, 409, 413, 422, 429, 503, 507)
 }
 """How any route may refuse, for its description."""
 _CODES = {404: "not_found", 405: "method_not_allowed", 413: "too_large", 429: "too_many_requests"}

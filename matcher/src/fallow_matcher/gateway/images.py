@@ -217,7 +217,7 @@ def _require_unused(hub: Hub, digest: str) -> None:
 def _in_full(caller: Caller, owner: str, name: str, tag: str) -> TagName:
     if owner == OWN and isinstance(caller, User):
         owner = f"{caller.centre}.{caller.name}"
-    return TagName(owner, name, tag)
+    return TagName.of_word(owner, name, tag)
 
 
 def _require_own(caller: User, owner: str, name: str, tag: str) -> TagName:

@@ -20,14 +20,19 @@ from fallow.ledger.messages import (
     Reconciliation,
     Usage,
 )
+from fallow.ledger.monthly import Month, MonthReport, span
 from fallow.offers import CentreName
 from fallow.tokens import TokenError, authorise
 from fallow_matcher.gateway.access import Access, Caller, Launcher, Policy, User
 from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.ledger import query, standings
+from fallow_matcher.ledger.monthly import month_report
 from fallow_matcher.ledger.reconcile import reconcile
-from fallow_matcher.rules import in_force
+from fallow_matcher.rules import current, in_force
+from fallow_matcher.simulation.apart import alone, simulating
+from fallow_matcher.simulation.recorded import Part
+from fallow_matcher.simulation.saved import waits
 
 router = APIRouter(responses=REFUSALS)
 
@@ -40,6 +45,16 @@ class UserOrLauncher(Policy):
             authorise(caller.claims, "query").require()
         elif not isinstance(caller, Launcher):
             raise TokenError("forbidden", "The ledger is for people and launchers.")
+
+
+class OwnCentre(UserOrLauncher):
+    """Of these those may who belong to the centre that the path names, and the hub's operators for every centre."""
+
+    def require(self, caller: Caller | None, path: Mapping[str, str]) -> None:  # noqa: D102
+        super().require(caller, path)
+        operates = isinstance(caller, User) and caller.operates_hub
+        if caller is None or not (operates or caller.centre == path.get("centre")):
+            raise TokenError("forbidden", "A centre's report is for its own people and the hub's operators.")
 
 
 _CALLER = Access(UserOrLauncher())
@@ -101,6 +116,24 @@ def get_lines(
     """The runs in which the caller's centre gave or used, a page at a time, oldest entry first."""
     found = query.lines(hub.database, caller.centre, since, until, after=after, limit=LINES + 1)
     return Lines(centre=caller.centre, lines=found[:LINES], more=len(found) > LINES)
+
+
+@router.get("/v1/ledger/report/{centre}")
+def get_report(
+    hub: Hub, centre: CentreName, caller: Annotated[Caller, Depends(Access(OwnCentre()))], month: Month
+) -> MonthReport:
+    """What a centre gave and got in one month of UTC, and what that saved its jobs in waiting; who helped whom."""
+    if not simulating.acquire(blocking=False):
+        raise GatewayError(429, "too_many_requests", "Another simulation runs.", retry_after_s=10)
+    try:
+        part = Part(centre, *(moment.timestamp() for moment in span(month)))
+        # Alone every centre serves its own jobs as they come: no rule changes how long they wait then.
+        waited = waits(hub.database, part, lambda work: alone(work, current(hub.database).document))
+        found = month_report(hub.database, centre, month, waited)
+    finally:
+        simulating.release()
+    hub.audit.write("report", iss=caller.iss, sub=caller.sub, jti=caller.jti, centre=centre, month=month)
+    return found
 
 
 @router.get("/v1/ledger/pilots")

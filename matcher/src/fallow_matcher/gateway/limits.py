@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Mapping
 
 from limits import RateLimitItemPerMinute
@@ -51,10 +53,15 @@ class Limits:
         self._count(self._per_identity, "identity", issuer, subject)
 
     def _count(self, limit: RateLimitItemPerMinute, *key: str) -> None:
-        if not self._limiter.hit(limit, *key):
-            raise errors.GatewayError(
-                429, "too_many_requests", f"More than {limit.amount} requests a minute.", retry_after_s=60
-            )
+        if self._limiter.hit(limit, *key):
+            return
+        wait_s = self._limiter.get_window_stats(limit, *key).reset_time - time.time()
+        raise errors.GatewayError(
+            429,
+            "too_many_requests",
+            f"More than {limit.amount} requests a minute.",
+            retry_after_s=max(1, math.ceil(wait_s)),
+        )
 
 
 class BodyLimit:

@@ -75,7 +75,7 @@ class FederationCollector(Collector):
             "When a token that the hub lives on ends.",
             labels=["token"],
         )
-        for each in health.tokens(services, now):
+        for each in health.tokens(services.settings, now):
             tokens.add_metric([each.name], each.ends or 0)
         yield tokens
 

@@ -14,6 +14,7 @@ from fallow.messages import (
     JWT_TOKEN_TYPE,
     TOKEN_EXCHANGE_GRANT,
     Federation,
+    HubPlace,
     Issuer,
     StorageAccess,
     TokenResponse,
@@ -30,8 +31,12 @@ from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.exchange import exchange
 from fallow_matcher.gateway.hub import Hub
 from fallow_matcher.gateway.s3 import SHORTEST_S
+from fallow_matcher.htcondor import keys
+from fallow_matcher.settings import HubSettings, queue_name
 
 router = APIRouter(responses=REFUSALS)
+
+KEYS_PATH = "/v1/keys"
 
 _ANYBODY = Depends(Access(Anybody()))
 _SUBMITTER = Access(UserWho("submit"))
@@ -41,6 +46,13 @@ class Health(Message):
     """Body of `GET /healthz`."""
 
     status: str = "ok"
+
+
+class KeyIds(Message):
+    """Body of `GET /v1/keys`."""
+
+    ids: list[str]
+    """As they stand in the headers of tokens; sorted. Two hubs of a federation have the same."""
 
 
 class StorageRequest(Message):
@@ -78,6 +90,23 @@ def federation(hub: Hub) -> Federation:
             for issuer in settings.issuers
         ],
         centres=settings.centre_names,
+        hubs=[_place(settings, host) for host in settings.hosts] if settings.pair else [],
+    )
+
+
+@router.get(KEYS_PATH, dependencies=[_ANYBODY])
+def key_ids(hub: Hub) -> KeyIds:
+    """The ids of the keys whose HTCondor tokens this hub takes."""
+    return KeyIds(ids=keys.ids(hub.settings))
+
+
+def _place(settings: HubSettings, host: str) -> HubPlace:
+    """Where one of the two hubs is."""
+    return HubPlace(
+        url=settings.page_url_of(host),
+        collector=f"{host}:{settings.ports.collector}",
+        schedd=queue_name(host),
+        queue=f"{host}:{settings.ports.queue}",
     )
 
 

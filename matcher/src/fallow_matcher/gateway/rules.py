@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime
-from threading import Lock
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query
@@ -17,7 +16,7 @@ from fallow_matcher import rules
 from fallow_matcher.gateway.access import Access, CentresAdmin, Member, User, UserWho
 from fallow_matcher.gateway.errors import REFUSALS, GatewayError
 from fallow_matcher.gateway.hub import Hub
-from fallow_matcher.simulation.apart import compare
+from fallow_matcher.simulation.apart import compare, simulating
 from fallow_matcher.simulation.recorded import described, recorded
 
 router = APIRouter(responses=REFUSALS)
@@ -34,9 +33,6 @@ _STATUS = {
 }
 
 logger = logging.getLogger(__name__)
-
-_simulating = Lock()
-"""Held while a simulation runs: one takes a processor."""
 
 PAGE_ENTRIES = 200
 PAGE_CHARACTERS = 1024 * 1024
@@ -102,7 +98,7 @@ def post_simulation(hub: Hub, wanted: DocumentBody, caller: Annotated[User, Depe
         parse_rules(wanted.document, source="the proposal")
     except SettingsError as error:
         raise GatewayError(422, "invalid_request", error.what) from error
-    if not _simulating.acquire(blocking=False):
+    if not simulating.acquire(blocking=False):
         raise GatewayError(429, "too_many_requests", "Another simulation runs.", retry_after_s=10)
     try:
         state = rules.current(hub.database)
@@ -111,7 +107,7 @@ def post_simulation(hub: Hub, wanted: DocumentBody, caller: Annotated[User, Depe
             raise GatewayError(404, "not_found", "The ledger has recorded no job that ran to its end.")
         current, proposed = compare(workload, state.document, wanted.document)
     finally:
-        _simulating.release()
+        simulating.release()
     hub.audit.write(
         "rules_simulated", iss=caller.iss, sub=caller.sub, jti=caller.jti, jobs=len(workload.jobs)
     )

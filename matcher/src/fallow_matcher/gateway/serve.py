@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import ssl
 
 import uvicorn
@@ -50,6 +51,8 @@ def serve(settings: HubSettings) -> None:
         ) from error
     if config.ssl is not None:
         config.ssl.minimum_version = ssl.TLSVersion.TLSv1_2
+        served = config.ssl
+        signal.signal(signal.SIGHUP, lambda *_: renew_certificate(served, settings))
     logger.info("serving https://%s:%s", settings.listen, settings.ports.gateway)
     renewal = Renewal(settings)
     renewal.start()
@@ -63,3 +66,16 @@ def serve(settings: HubSettings) -> None:
         sampler.close()
         renewal.close()
         services.close()
+
+
+def renew_certificate(served: ssl.SSLContext, settings: HubSettings) -> None:
+    """Show new connections the certificate that lies in its file now; one that cannot be used changes nothing."""
+    try:
+        require_private(settings.tls_key, "tls_key")
+        # Tried first: a pair that does not match would leave the context in use without a key.
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(settings.tls_cert, settings.tls_key)
+        served.load_cert_chain(settings.tls_cert, settings.tls_key)
+    except (OSError, SettingsError) as error:
+        logger.warning("the certificate stays the old one: %s", error)
+    else:
+        logger.info("read the certificate %s again", settings.tls_cert)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,6 +55,8 @@ class Services:
     own_jobs: OwnJobs
     streams: asyncio.Semaphore
     """Taken by each stream of the page."""
+    launchers: dict[str, Claims] = field(default_factory=dict)
+    """The last token of each centre's launcher that published an offer since the gateway's start, by centre."""
 
     def close(self) -> None:
         """Close what is open."""
@@ -123,7 +125,7 @@ def build(settings: HubSettings, *, validate: Callable[..., Claims] | None = Non
         fence=Fence(),
         needs=Needs(lambda: pool.jobs(WAITING, ATTRIBUTES, MOST_JOBS)),
         keeper=Keeper(Reader(settings, offers, database), settings.matching_interval_s),
-        sessions=Sessions(),
+        sessions=Sessions(database),
         sign_in=SignIn(settings),
         own_jobs=OwnJobs(settings, pool),
         streams=asyncio.Semaphore(MOST_STREAMS),

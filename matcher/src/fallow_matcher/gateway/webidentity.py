@@ -29,14 +29,14 @@ DISCOVERY_PATH = "/.well-known/openid-configuration"
 
 
 class WebIdentity:
-    """Signs who somebody is, for the store.
+    """Signs who somebody is, for the store; the second of two hubs does so in the name of the first.
 
     Args:
-        settings: The hub's settings; the key lies in its state directory and never leaves it.
+        settings: The hub's settings; the key lies in its state directory.
     """
 
     def __init__(self, settings: HubSettings) -> None:
-        self.issuer = f"https://{settings.host}:{settings.ports.gateway}"
+        self.issuer = f"https://{settings.hosts[0]}:{settings.ports.gateway}"
         self._path = settings.state_dir / "gateway" / "web-identity.pem"
         self._key: rsa.RSAPrivateKey | None = None
 
@@ -70,6 +70,10 @@ class WebIdentity:
             "subject_types_supported": ["public"],
             "id_token_signing_alg_values_supported": ["RS256"],
         }
+
+    def ensure(self) -> None:
+        """Make the key if there is none yet."""
+        self._private()
 
     def _kid(self) -> str:
         """The key's name, made from the key: the store looks again for one that it does not know."""

@@ -100,7 +100,9 @@ def _methods(config: Mapping[str, str]) -> Iterator[Finding]:
 
 def _authorisation(config: Mapping[str, str], settings: HubSettings) -> Iterator[Finding]:
     domain = re.escape(settings.trust_domain)
-    identity = re.compile(rf"(?:condor|pilot-[a-z0-9-]+|[a-z][a-z0-9-]*\.\*)@{domain}|condor@password")
+    identity = re.compile(
+        rf"(?:condor|operator|pilot-[a-z0-9-]+|[a-z][a-z0-9-]*\.\*)@{domain}|condor@password"
+    )
     names = {f"ALLOW_{level}" for level in NEEDED_LEVELS}
     names |= {name for name in config if _ALLOW.fullmatch(name)}
     for name in sorted(names):

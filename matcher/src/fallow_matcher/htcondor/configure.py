@@ -5,7 +5,6 @@ what must change.
 from __future__ import annotations
 
 import os
-import pwd
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from fallow_matcher.gateway.audit import audit_file, records_of
 from fallow_matcher.htcondor import groups, keys, render, revocation, work_types
 from fallow_matcher.htcondor.idtokens import DAEMON_RIGHTS, Mint
 from fallow_matcher.identities import daemon_identity, pilot_identity
+from fallow_matcher.operation import account
 from fallow_matcher.settings import HubSettings
 
 FOLDERS = ("keys", "tokens", "run", "log", "lock", "spool", "execute", "nothing", "gateway", "matching")
@@ -119,25 +119,25 @@ def renew_daemon_token(settings: HubSettings) -> Path:
     return path
 
 
-def write(path: Path, text: str, mode: int, owner: tuple[int, int] | None) -> None:
+def write(path: Path, content: str | bytes, mode: int, owner: tuple[int, int] | None) -> None:
     """Replace a file whole, or not at all; `owner` is used only by root.
 
     Raises:
         NotAvailableError: This user may not write there.
     """
     try:
-        _replace(path, text, mode, owner)
+        _replace(path, content.encode() if isinstance(content, str) else content, mode, owner)
     except OSError as error:
         raise NotAvailableError(
             f"Cannot write {path}: {error.strerror}.", remedy="Run this as root or as the hub's account."
         ) from error
 
 
-def _replace(path: Path, text: str, mode: int, owner: tuple[int, int] | None) -> None:
+def _replace(path: Path, content: bytes, mode: int, owner: tuple[int, int] | None) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
         temporary = Path(name)
@@ -161,11 +161,5 @@ def _give(path: Path, owner: tuple[int, int] | None) -> None:
 
 
 def _account(name: str) -> tuple[int, int]:
-    try:
-        entry = pwd.getpwnam(name)
-    except KeyError as error:
-        raise NotAvailableError(
-            f"The account {name!r} that the hub runs as does not exist.",
-            remedy="Create it or change `account`.",
-        ) from error
-    return entry.pw_uid, entry.pw_gid
+    found = account.entry(name)
+    return found.pw_uid, found.pw_gid

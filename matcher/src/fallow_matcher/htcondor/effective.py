@@ -92,6 +92,16 @@ def restart_collector(config: Path, account: str) -> None:
     _run(["condor_restart", "-subsystem", "collector"], config, account if os.geteuid() == 0 else None)
 
 
+def add_user(config: Path, account: str, schedd: str, identity: str) -> None:
+    """Make a record of a user at the schedd, if there is none yet.
+
+    Raises:
+        NotAvailableError: The schedd does not run or does not take the command.
+    """
+    one = ["condor_qusers", "-name", schedd, "-add", identity]
+    _run(one, config, account if os.geteuid() == 0 else None)
+
+
 def _run(argv: list[str], config: Path, account: str | None = None) -> str:
     environment = {
         name: value for name, value in os.environ.items() if not name.upper().startswith("_CONDOR_")

@@ -37,6 +37,11 @@ def directory(settings: HubSettings) -> Path:
     return settings.state_dir / "keys"
 
 
+def ids(settings: HubSettings) -> list[str]:
+    """The ids of all keys, sorted: HTCondor takes a token that any of them has signed."""
+    return sorted(path.name for path in directory(settings).iterdir())
+
+
 def _scramble(key: bytes) -> bytes:
     return bytes(byte ^ mask for byte, mask in zip(key, cycle(_MASK)))
 
@@ -80,9 +85,18 @@ def newest(folder: Path, role: str) -> str:
 
 
 def ensure(settings: HubSettings) -> list[str]:
-    """Make the keys that are missing; the ids of those that were made."""
+    """Make the keys that are missing; the ids of those that were made.
+
+    Raises:
+        SettingsError: Keys are missing at the second of two hubs, which has those of the first.
+    """
     folder = directory(settings)
     made = [role for role in roles(settings) if not generations(folder, role)]
+    if made and settings.is_second:
+        raise SettingsError(
+            f"The second hub lacks the first one's keys {', '.join(made)}.",
+            remedy="Run `fallow hub share` at the first hub, and `fallow hub join` here.",
+        )
     for role in made:
         create(folder, role)
     return made

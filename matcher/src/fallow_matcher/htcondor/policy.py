@@ -14,6 +14,7 @@ from fallow_matcher.htcondor.idtokens import work_type_scope
 
 STAMPED = (
     "FallowUserCentre", "FallowWorkType", "FallowVacated", "AcctGroup", "AcctGroupUser", "AccountingGroup", "NiceUser",
+    "KeepClaimIdle",
 )  # fmt: skip
 """What the schedd itself writes into a job."""
 
@@ -46,6 +47,19 @@ MEASURED = (
     "MachineAttrCpus0", "MachineAttrGPUs0", "MachineAttrGPUs_DeviceName0",
 )  # fmt: skip
 """What the schedd itself writes of each run; the ledger believes it, so it is nobody's to claim or to change."""
+
+KEPT_IDLE_S = 4
+"""How long a slot waits for the next job of a user of its own centre, e.g. the next rule of a workflow. A stranger's slot is
+given back by its pilot."""
+
+NOTHING_COMES = (
+    '(JobStatus == 5 && HoldReasonCode == 15 && size(TransferInput ?: "") == 0 && TransferExecutable =?= false && '
+    '(isUndefined(In) || In =?= "/dev/null"))'
+)
+"""A job that needs no file of its submitter, who lets it go in a second step, as one whose files are sent."""
+
+SANDBOX = 'strcat("$(SPOOL)/", ClusterId % 10000, "/", ProcId % 10000, "/cluster", ClusterId, ".proc", ProcId, ".subproc0")'
+"""Where the schedd keeps the files of a spooled job. Source: condor_utils/spooled_job_files.cpp of HTCondor."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +172,7 @@ def requirements(
         ),
         Requirement(
             "Spooled",
-            "JobStatus == 5 && HoldReasonCode == 16",
+            f"JobStatus == 5 && HoldReasonCode == 16 || {NOTHING_COMES} && Iwd == {SANDBOX}",
             "Files of the hub cannot be used as input; submit with spooling (condor_submit -spool, spool=True).",
         ),
         Requirement(
@@ -187,7 +201,7 @@ def named_transforms() -> dict[str, list[str]]:
     The schedd writes lines into its log for each transform of each job, so there is one for all.
     """
     literals = [line for name in LITERAL for line in _literal(name)]
-    return {"Fallow": [*_stamps(), *literals]}
+    return {"Fallow": [*_stamps(), *literals, *_own_folder()]}
 
 
 def _literal(name: str) -> list[str]:
@@ -210,10 +224,28 @@ def _transforms() -> str:
     return "\n".join(lines)
 
 
+def _own_folder() -> list[str]:
+    """Statements that give a job without input the folder that spooling would give it.
+
+    The schedd sleeps for a second whenever it has spooled files (Scheduler::spoolJobFilesWorkerThread), for the sake of
+    their times, and a job without any need not wait for that. What says that something was spooled makes the schedd create
+    the folder (SpooledJobFiles::jobRequiresSpoolDirectory).
+    """
+    return [
+        f"EVALMACRO alone {NOTHING_COMES}",
+        "if $(alone)",
+        f"  EVALSET Iwd {SANDBOX}",
+        "  EVALSET StageInStart time()",
+        "  EVALSET StageInFinish time()",
+        "endif",
+    ]
+
+
 def _stamps() -> list[str]:
     return [
         *(f"DELETE {name}" for name in ("FallowUserCentre", *MEASURED)),
         "SET NiceUser false",
+        f"SET KeepClaimIdle {KEPT_IDLE_S}",
         "SET JobNotification 0",
         "DELETE NotifyUser",
         # In words, why the job came back to the queue. Only a pilot whose capacity its owner withdraws stops a job by

@@ -6,9 +6,10 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
+from fallow.queue.ids import SECOND_FROM
 from fallow_matcher.htcondor import groups, policy, revocation, work_types
 from fallow_matcher.htcondor.keys import DAEMON_KEY
-from fallow_matcher.identities import daemon_identity, pilot_identity
+from fallow_matcher.identities import OPERATOR, daemon_identity, operator_identity, pilot_identity
 from fallow_matcher.matching.factors import UNRANKED
 from fallow_matcher.settings import HubSettings
 
@@ -57,10 +58,20 @@ def hub_config(settings: HubSettings, out: Path) -> str:
         session_s=settings.lives.session_s,
         daemon_key=DAEMON_KEY,
         daemon=daemon_identity(settings.trust_domain),
+        operator=operator_identity(settings.trust_domain),
+        operator_name=OPERATOR,
         users=", ".join(f"{centre}.*@{settings.trust_domain}" for centre in centres),
         pilots=", ".join(pilot_identity(centre, settings.trust_domain) for centre in centres),
         job_policy=policy.render(
             {project.name: project.members for project in settings.projects}, settings.restricted_work_types
         ),
         max_jobs_per_user=settings.max_jobs_per_user,
+        numbers=_numbers(settings),
     )
+
+
+def _numbers(settings: HubSettings) -> str:
+    """A further line about which clusters the queue gives: of two, each its own, so that a job's id says whose it is."""
+    if settings.is_second:
+        return f"\nSCHEDD_CLUSTER_INITIAL_VALUE = {SECOND_FROM}"
+    return f"\nSCHEDD_CLUSTER_MAXIMUM_VALUE = {SECOND_FROM}" if settings.pair else ""

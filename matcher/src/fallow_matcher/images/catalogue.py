@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from fallow.errors import RefusedError
+from fallow.images.architecture import USUAL
 from fallow.images.messages import Image, Images, Published, Statement, Tag
 from fallow.images.names import TagName
 from fallow_matcher.images.tables import IMAGE, TAG
@@ -95,8 +96,11 @@ def tags(connection: Connection) -> list[Tag]:
 
 
 def tag(connection: Connection, name: TagName) -> Tag | None:
-    """What a tag means; None where there is none."""
+    """What a tag means; without an architecture the usual one, else the only one. None where there is none."""
     row = connection.execute(select(TAG).where(_is(name))).first()
+    if row is None and name.architecture is None:
+        rows = connection.execute(select(TAG).where(_others(name)).limit(2)).all()
+        row = rows[0] if len(rows) == 1 else None
     return _tag(row) if row is not None else None
 
 
@@ -106,6 +110,11 @@ def set_tag(connection: Connection, name: TagName, digest: str, *, move: bool, b
     Raises:
         RefusedError: It means another one and `move` is not set, or its owner has too many.
     """
+    said = image(connection, digest)
+    known = USUAL if said is None else said.architecture
+    if name.architecture not in {None, known}:
+        raise RefusedError(f"The image {digest} is for {known}, not for {name.architecture}.")
+    name = name._replace(architecture=known)
     found = tag(connection, name)
     values = {"digest": digest, "set_by": by, "changed": now}
     if found is not None and found.digest == digest:
@@ -124,19 +133,26 @@ def set_tag(connection: Connection, name: TagName, digest: str, *, move: bool, b
             raise RefusedError(
                 f"{name.owner} has {count} tags, the most that one owner may have: remove some."
             )
-        connection.execute(insert(TAG).values(owner=name.owner, name=name.name, tag=name.tag, **values))
+        connection.execute(insert(TAG).values(owner=name.owner, name=name.name, tag=name.word, **values))
     set_now = tag(connection, name)
     assert set_now is not None  # noqa: S101 - written in this transaction
     return set_now
 
 
 def untag(connection: Connection, name: TagName) -> bool:
-    """Take a tag away; whether there was one."""
-    return bool(connection.execute(delete(TAG).where(_is(name))).rowcount)
+    """Take a tag away, of all architectures where it names none; whether there was one."""
+    which = _is(name) if name.architecture else _is(name) | _others(name)
+    return bool(connection.execute(delete(TAG).where(which)).rowcount)
 
 
 def _is(name: TagName) -> Any:
-    return (TAG.c.owner == name.owner) & (TAG.c.name == name.name) & (TAG.c.tag == name.tag)
+    return (TAG.c.owner == name.owner) & (TAG.c.name == name.name) & (TAG.c.tag == name.word)
+
+
+def _others(name: TagName) -> Any:
+    """The same tag for other architectures than the usual one."""
+    same = (TAG.c.owner == name.owner) & (TAG.c.name == name.name)
+    return same & TAG.c.tag.startswith(f"{name.tag}@", autoescape=True)
 
 
 def _images(connection: Connection, digests: Sequence[str]) -> list[Image]:
@@ -162,7 +178,7 @@ def _names(connection: Connection, digests: Sequence[str]) -> dict[str, list[str
     asked = select(TAG).where(TAG.c.digest.in_(digests)).order_by(TAG.c.owner, TAG.c.name, TAG.c.tag)
     named: dict[str, list[str]] = {}
     for row in connection.execute(asked):
-        named.setdefault(row.digest, []).append(str(TagName(row.owner, row.name, row.tag)))
+        named.setdefault(row.digest, []).append(str(TagName.of_word(row.owner, row.name, row.tag)))
     return named
 
 
@@ -172,8 +188,10 @@ def _published(row: Row[Any]) -> Published:
 
 
 def _tag(row: Row[Any]) -> Tag:
-    values = row._asdict()
-    return Tag(**{**values, "changed": _moment(row.changed)})
+    name = TagName.of_word(row.owner, row.name, row.tag)
+    architecture = name.architecture or USUAL
+    told = {"tag": name.tag, "architecture": architecture, "changed": _moment(row.changed)}
+    return Tag(**{**row._asdict(), **told})
 
 
 def _moment(unix_s: float) -> datetime:

@@ -48,13 +48,22 @@ class Piece:
         return self.offset + len(self.text)
 
 
-def files(spool: Path) -> list[tuple[str, Path]]:
-    """Every history file below HTCondor's spool directory, rotated ones first, with the history that it belongs to."""
+def files(spool: Path, queue: str = "") -> list[tuple[str, Path]]:
+    """Every history file below HTCondor's spool directory, rotated ones first, with the history that it belongs to.
+
+    Args:
+        spool: The directory.
+        queue: Whose it is, where two queues on two machines write into one ledger.
+    """
     found = []
     for history in (EPOCHS, JOBS):
         rotated = sorted(path for path in spool.glob(f"{history}.*") if path.is_file())
-        found += [(history, path) for path in (*rotated, spool / history)]
+        found += [(_named(history, queue), path) for path in (*rotated, spool / history)]
     return found
+
+
+def _named(history: str, queue: str) -> str:
+    return f"{queue}/{history}" if queue else history
 
 
 def next_piece(connection: Connection, history: str, path: Path) -> Piece | None:
@@ -94,10 +103,10 @@ def rotate(spool: Path) -> None:
             log.info("the epoch history was rotated to %s", target.name)
 
 
-def forget(connection: Connection, spool: Path, now: float) -> None:
+def forget(connection: Connection, spool: Path, now: float, queue: str = "") -> None:
     """Remove rotated epoch files that were read whole long ago, and the positions of files that are no more."""
     there = set()
-    for history, path in files(spool):
+    for history, path in files(spool, queue):
         with contextlib.suppress(FileNotFoundError):
             about = path.stat()
             row = connection.execute(
@@ -105,13 +114,14 @@ def forget(connection: Connection, spool: Path, now: float) -> None:
                     _here(history, about.st_dev, about.st_ino)
                 )
             ).one_or_none()
-            rotated = history == EPOCHS and path.name != EPOCHS
+            rotated = path.name.startswith(f"{EPOCHS}.")
             if rotated and row and row.offset >= about.st_size and row.read_at < now - KEEP_S:
                 path.unlink()
                 log.info("the epoch history %s has been read and is removed", path.name)
             else:
                 there.add((history, about.st_dev, about.st_ino))
-    for row in connection.execute(select(POSITION)).all():
+    ours = POSITION.c.history.in_([_named(EPOCHS, queue), _named(JOBS, queue)])
+    for row in connection.execute(select(POSITION).where(ours)).all():
         if (row.history, row.device, row.inode) not in there:
             connection.execute(delete(POSITION).where(_here(row.history, row.device, row.inode)))
 

@@ -12,10 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-import sqlalchemy
 from sqlalchemy import Connection, Engine, Row, bindparam, insert, select, update
 
-from fallow_matcher.database import writing
+from fallow_matcher.database import alone, writing
 from fallow_matcher.ledger import history
 from fallow_matcher.ledger.ads import parse
 from fallow_matcher.ledger.run import Outcome, Run, ended, started
@@ -24,7 +23,7 @@ from fallow_matcher.ledger.tables import RUN
 
 log = logging.getLogger(__name__)
 
-_LOCK = 0x4C_65_64_67_65_72  # "Ledger"; PostgreSQL only: SQLite has one writer anyway
+_LOCK = 0x4C_65_64_67_65_72  # "Ledger": matchers, and a matcher and a command, take turns
 _AT_ONCE = 500
 
 
@@ -62,7 +61,12 @@ class Ingested:
 
 
 def ingest(
-    engine: Engine, rules: Terms, spool: Path, running: Iterable[Mapping[str, Any]] | None, now: float
+    engine: Engine,
+    rules: Terms,
+    spool: Path,
+    running: Iterable[Mapping[str, Any]] | None,
+    now: float,
+    queue: str = "",
 ) -> Ingested:
     """Take in what HTCondor has recorded since the last time.
 
@@ -73,6 +77,7 @@ def ingest(
         running: Ads (`run.ATTRIBUTES`) of all jobs that `run.RUNNING` holds for, looked up *before* this call; None where
             the queue did not answer.
         now: Unix time.
+        queue: The queue's name, where another one's records go into the same database.
     """
     seen = None if running is None else [run for ad in running if (run := started(ad, rules)) is not None]
     total = Ingested()
@@ -80,10 +85,10 @@ def ingest(
         with writing(engine) as connection:
             total = _recorded(connection, seen, rules, now)
     history.rotate(spool)
-    for name, path in history.files(spool):
+    for name, path in history.files(spool, queue):
         while True:
             with writing(engine) as connection:
-                _alone(connection)
+                alone(connection, _LOCK)
                 piece = history.next_piece(connection, name, path)
                 if piece is None:
                     break
@@ -93,17 +98,17 @@ def ingest(
     with writing(engine) as connection:
         # Without a file that shadows write into, no run can be said to have left no record.
         if seen is not None and any(
-            name == history.EPOCHS and path.exists() for name, path in history.files(spool)
+            path.name.startswith(history.EPOCHS) and path.exists() for _, path in history.files(spool)
         ):
-            total = total.plus(_lost(connection, {run.key for run in seen}, rules, now))
-        history.forget(connection, spool, now)
+            total = total.plus(_lost(connection, {run.key for run in seen}, rules, now, queue))
+        history.forget(connection, spool, now, queue)
     if total.started or total.ended or total.lost:
         log.info("runs: %d started, %d ended, %d lost", total.started, total.ended, total.lost)
     return total
 
 
 def _recorded(connection: Connection, runs: Sequence[Run], rules: Terms, now: float) -> Ingested:
-    _alone(connection)
+    alone(connection, _LOCK)
     return record(connection, runs, rules, now)
 
 
@@ -146,11 +151,16 @@ def _batch(connection: Connection, sums: Sums, runs: Sequence[Run]) -> Ingested:
     return Ingested(started=len(rows), ended=ends, known=repeated)
 
 
-def _lost(connection: Connection, holding: set[tuple[str, int]], rules: Terms, now: float) -> Ingested:
-    """Close the runs that hold no slot and of whose end no record tells: their shadow was killed."""
-    _alone(connection)
+def _lost(
+    connection: Connection, holding: set[tuple[str, int]], rules: Terms, now: float, queue: str
+) -> Ingested:
+    """Close the runs of a queue that hold no slot and of whose end no record tells: their shadow was killed."""
+    alone(connection, _LOCK)
     sums = Sums(connection, now, rules.half_life_s)
-    rows = connection.execute(select(RUN).where(RUN.c.ended.is_(None))).all()
+    query = select(RUN).where(RUN.c.ended.is_(None))
+    if queue:
+        query = query.where(RUN.c.global_job_id.startswith(f"{queue}#", autoescape=True))
+    rows = connection.execute(query).all()
     gone = [row for row in rows if (row.global_job_id, row.run) not in holding and row.started <= now]
     for row in gone:
         sums.add(_entry(row._asdict()), -1)
@@ -211,9 +221,3 @@ def _update(connection: Connection, rows: list[dict[str, Any]]) -> None:
     connection.execute(
         statement, [{f"b_{name}": row[name] for name in (*names, "global_job_id", "run")} for row in rows]
     )
-
-
-def _alone(connection: Connection) -> None:
-    """Two matchers, or a matcher and a command, take turns."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sqlalchemy.text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
+from fallow.queue.records import COMING
 from fallow_matcher.classads import number_of
 
 
@@ -44,7 +45,6 @@ ATTRIBUTES = (
 RUNNING = "JobStatus == 2 || JobStatus == 6 || JobStatus == 7"
 """The jobs of the queue that hold a slot."""
 
-_SPOOLING = 16
 _BY_OWNER = frozenset({1})
 _BY_JOB = frozenset({3, 4, 7, 8, 12, 13, 14, 26, 32, 33, 34, 46, 47})
 """HTCondor's hold codes that the job or its limits are to blame for (JobPolicy … JobExecuteExceeded); any other is the
@@ -170,8 +170,8 @@ def _vacated(ad: Mapping[str, Any], code: int) -> tuple[Outcome, str]:
         return Outcome.REMOVED, why
     if code in (_DISCONNECTED, _NOT_IDLE):
         return Outcome.LOST, why
-    # A job whose files were spooled may go on bearing that it once was held for them.
-    if held is not None and held != _SPOOLING:
+    # A job may go on bearing that it once was held until it was complete.
+    if held is not None and held not in COMING:
         return _held(int(held)), _text(ad, "HoldReason", 300) or why
     if code == _WITHDRAWN:
         return Outcome.WITHDRAWN, why

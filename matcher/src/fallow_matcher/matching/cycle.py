@@ -25,6 +25,7 @@ from fallow_matcher.matching.negotiator import Negotiator
 from fallow_matcher.matching.policy import Standings
 from fallow_matcher.matching.schedd import Schedd
 from fallow_matcher.pool import Pool
+from fallow_matcher.room import has_room
 from fallow_matcher.rules import InForce, in_force
 from fallow_matcher.settings import HubSettings
 
@@ -76,8 +77,8 @@ class Orders(Protocol):
 class Takes(Protocol):
     """The queue as it is told which work types there are (`fallow_matcher.matching.schedd.Schedd`)."""
 
-    def take(self, rules: Rules) -> bool:
-        """Go by the work types of these rules."""
+    def take(self, rules: Rules, *, room: bool) -> bool:
+        """Go by the work types of these rules; take nothing new where there is no room."""
 
 
 class Matcher:
@@ -125,7 +126,7 @@ class Matcher:
         found = waiting.sums(jobs, lambda job: slots.kind_of(self._whole(job)), now)
         decision = decide(found.groups, slots.providers(), agreed.standings, agreed.rules, now)
         decision = following(last(self._settings.state_dir), decision)
-        self._schedd.take(rules)
+        self._schedd.take(rules, room=has_room(self._settings))
         self._negotiator.arrange(decision.giving.get(CPU, {}), home_first=rules.home_first)
         wanted = factors.of_groups(policy.order(found.groups, agreed.standings, rules))
         changed = factors.changes(wanted, found.submitters, self._negotiator.factors())
@@ -157,7 +158,8 @@ class Matcher:
 
     def _ingest(self, database: Engine, rules: InForce, now: float) -> None:
         running = self._pool.jobs(ledger.RUNNING, ledger.ATTRIBUTES)
-        taken = ledger.ingest(database, rules.rules, self._settings.state_dir / "spool", running, now)
+        queue = self._settings.schedd_name if self._settings.pair else ""
+        taken = ledger.ingest(database, rules.rules, self._settings.state_dir / "spool", running, now, queue)
         log.debug("the ledger took in %s", taken)
 
     def _whole(self, job: Mapping[str, Any]) -> Any:

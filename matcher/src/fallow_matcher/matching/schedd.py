@@ -1,4 +1,4 @@
-"""HTCondor's schedd as the matcher uses it: which work types it takes follows the rules in force."""
+"""HTCondor's schedd as the matcher uses it: what it takes follows the rules in force and the room on its disk."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fallow_matcher.settings import HubSettings
 
 
 class Schedd:
-    """Has the schedd go by the work types of the rules.
+    """Has the schedd go by the work types of the rules, and take nothing while its disk is almost full.
 
     Args:
         settings: The hub's settings.
@@ -22,10 +22,10 @@ class Schedd:
         # All daemons are told: a schedd that is not named after its host is not found by its subsystem.
         self._file = ToldFile(work_types.file_of(settings), settings, config)
 
-    def take(self, rules: Rules) -> bool:
-        """Tell the schedd the work types of these rules; whether that was news to it.
+    def take(self, rules: Rules, *, room: bool) -> bool:
+        """Tell the schedd the work types of these rules, and whether it has room for work; whether that was news to it.
 
         Raises:
             NotAvailableError: The file cannot be written, or HTCondor does not take the command.
         """
-        return self._file.tell(work_types.render(rules))
+        return self._file.tell(work_types.render(rules, room=room))

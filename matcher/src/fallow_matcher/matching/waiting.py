@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fallow.queue.records import COMING
 from fallow_matcher.matching.policy import Group
 
 CONSTRAINT = "JobStatus == 1 && FallowUserCentre =!= undefined"
@@ -14,9 +15,6 @@ ATTRIBUTES = (
     "EnteredCurrentStatus", "LastHoldReasonCode",
 )  # fmt: skip
 """All that is read of a waiting job; of one job in each autocluster the whole ad is read."""
-
-_SPOOLING = 16
-"""HTCondor's hold reason for a job whose files are still being sent."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +41,8 @@ def waits_since(job: Mapping[str, Any]) -> int:
     A job that its owner held and released waits from its release on, so nobody keeps old jobs in store. One that lost
     its pilot waits since it was submitted: that was not its doing.
     """
-    if job.get("LastHoldReasonCode", _SPOOLING) == _SPOOLING:
-        return int(job["QDate"])
-    return int(job["EnteredCurrentStatus"])
+    by_owner = job.get("LastHoldReasonCode") not in (None, *COMING)
+    return int(job["EnteredCurrentStatus"] if by_owner else job["QDate"])
 
 
 def sums(

@@ -8,6 +8,7 @@ import resource
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from threading import Lock
 from typing import TypeVar
 
 from fallow.errors import NotAvailableError
@@ -18,6 +19,9 @@ from fallow_matcher.simulation.workload import Workload
 CPU_S = 15
 """Processor time that one simulation may take; clients wait 20 s for an answer."""
 MEMORY_BYTES = 2 * 1024**3
+
+simulating = Lock()
+"""Held by a route while it simulates: one simulation takes a processor."""
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -70,11 +68,13 @@ def simulate(
     fallow simulate --mine sacct.txt --join capacity.toml --html report.html
     fallow simulate rules.toml --trace LCG-2005-1.swf.gz --centre alder=1328 --centre birch=324
     """  # noqa: D301 - click wants the character
-    from fallow.output import show
+    from fallow.output import bars, show
     from fallow_matcher.simulation.report import answer, cheat_rows, page, rows
 
     work = _work(mine, join, trace, sizes, seed)
-    with _progress(len(work.workload.jobs), quiet=as_json) as progress:
+    jobs = len(work.workload.jobs)
+    with bars(quiet=as_json) as told:
+        progress = None if told is None else lambda name, done: told(name, done, jobs)
         found = _study(work, rules, policies, cheater, seed, progress)
     if html is not None:
         _write(html, page(found))
@@ -84,11 +84,11 @@ def simulate(
     click.echo(found.load)
     for note in found.notes:
         click.echo(note)
-    told = rows(found)
-    show(told, list(told[0]), as_json=False)
+    table = rows(found)
+    show(table, list(table[0]), as_json=False)
     if found.cheats:
-        told = cheat_rows(found)
-        show(told, list(told[0]), as_json=False, title="What cheating would bring")
+        table = cheat_rows(found)
+        show(table, list(table[0]), as_json=False, title="What cheating would bring")
     for sentence in answer(found):
         click.echo(sentence)
     if html is not None:
@@ -166,28 +166,6 @@ def _study(
         policies=found,
         cheats=cheats,
     )
-
-
-@contextmanager
-def _progress(jobs: int, *, quiet: bool) -> Iterator[Progress | None]:
-    """A bar for each simulation on the terminal's error stream; nothing where nobody looks."""
-    from rich.console import Console
-    from rich.progress import Progress as Bars
-    from rich.progress import TaskID
-
-    screen = Console(stderr=True)
-    if quiet or not screen.is_terminal:
-        yield None
-        return
-    with Bars(console=screen, transient=True) as bars:
-        tasks: dict[str, TaskID] = {}
-
-        def told(name: str, done: int) -> None:
-            if name not in tasks:
-                tasks[name] = bars.add_task(name, total=jobs)
-            bars.update(tasks[name], completed=done)
-
-        yield told
 
 
 def _write(path: Path, text: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import ColumnElement, Engine, Row, or_, select
 
 from fallow.rules import CPU
 from fallow_matcher.database import reading
@@ -24,34 +25,61 @@ Changes = list[tuple[float, int]]
 """Moments, and by how much a pool grows or shrinks then."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """The runs that started in a span of time and that have to do with one centre."""
+
+    centre: str
+    since: float
+    until: float
+
+
 def recorded(engine: Engine) -> Workload:
-    """The latest jobs that ran to their end, and the capacity that the centres had meanwhile.
+    """The latest jobs that ran to their end, and the capacity that the centres had meanwhile."""
+    return workload(engine, runs(engine))
+
+
+def runs(engine: Engine, part: Part | None = None) -> Sequence[Row[Any]]:
+    """The latest runs to a job's end, `MAX_JOBS` at most, of the whole ledger or a part of it."""
+    wanted: list[ColumnElement[bool]] = [
+        RUN.c.outcome.in_(CHARGED),
+        RUN.c.submitted.is_not(None),
+        RUN.c.wall_s.is_not(None),
+    ]
+    if part is not None:
+        wanted += [
+            or_(RUN.c.consumer == part.centre, RUN.c.provider == part.centre),
+            RUN.c.started >= part.since,
+            RUN.c.started < part.until,
+        ]
+    query = select(RUN).where(*wanted).order_by(RUN.c.ended.desc(), RUN.c.id.desc()).limit(MAX_JOBS)
+    with reading(engine) as connection:
+        return connection.execute(query).all()
+
+
+def workload(engine: Engine, found: Sequence[Row[Any]], part: Part | None = None) -> Workload:
+    """Runs as jobs that come, and the capacity that the centres had meanwhile; of a part, its centre's jobs alone.
 
     A job that was evicted and ran again is one job, with the length of its last run. Cores are those that the pilots
     reported; where a centre's pilots reported none, and for GPUs, as many as its jobs ever held at once. After the last
     job came, every centre has the most that it ever had, so that what still waits is served.
     """
+    jobs = sorted(
+        (_job(row) for row in found if part is None or row.consumer == part.centre),
+        key=lambda job: job.submitted_s,
+    )
+    if not jobs:
+        return Workload([], [])
+    wanted = [REPORT.c.written >= jobs[0].submitted_s]
+    if part is not None:
+        wanted += [REPORT.c.centre == part.centre, REPORT.c.started < part.until]
+    query = select(
+        REPORT.c.centre, REPORT.c.started, REPORT.c.ended, REPORT.c.written, REPORT.c.offered_core_s
+    )
     with reading(engine) as connection:
-        ended = (
-            select(RUN)
-            .where(RUN.c.outcome.in_(CHARGED), RUN.c.submitted.is_not(None), RUN.c.wall_s.is_not(None))
-            .order_by(RUN.c.ended.desc(), RUN.c.id.desc())
-            .limit(MAX_JOBS)
-        )
-        runs = connection.execute(ended).all()
-        if not runs:
-            return Workload([], [])
-        first_s = min(row.submitted for row in runs)
-        pilots = connection.execute(
-            select(
-                REPORT.c.centre, REPORT.c.started, REPORT.c.ended, REPORT.c.written, REPORT.c.offered_core_s
-            )
-            .where(REPORT.c.written >= first_s)
-            .order_by(REPORT.c.started)
-        ).all()
-    jobs = sorted((_job(row) for row in runs), key=lambda job: job.submitted_s)
+        pilots = connection.execute(query.where(*wanted).order_by(REPORT.c.started)).all()
     pools = _offered(pilots)
-    for pool, changes in _held(runs).items():
+    for pool, changes in _held(found).items():
         if pool[1] != CPU or pool not in pools:
             pools[pool] = [(float("-inf"), max(_levels(changes)))]
     capacity = [

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
+import threading
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import IO
 
 from fallow_pilots.batch.model import BatchError
+from fallow_pilots.outcome import printable
 
 log = logging.getLogger(__name__)
 
@@ -38,28 +42,69 @@ def run(argv: Sequence[str], *, timeout_s: float = TIMEOUT_S, errors_too: bool =
     Raises:
         BatchError: The program is missing, failed, or did not end in `timeout_s` seconds.
     """
-    try:
-        done = subprocess.run(
-            argv,
-            env=clean_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            cwd="/",
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BatchError(f"{argv[0]} did not answer in {timeout_s:.0f} s.") from error
-    except OSError as error:
-        raise BatchError(
-            f"Cannot run {argv[0]}: {error.strerror}.",
-            remedy="Is the batch system's client installed and on PATH?",
-        ) from error
+    done = ended(
+        argv,
+        timeout_s=timeout_s,
+        missing="Is the batch system's client installed and on PATH?",
+    )
     if done.returncode != 0:
-        said = done.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
-        raise BatchError(f"{argv[0]} failed with exit code {done.returncode}: {said[-1][:300]}")
-    said_all = done.stdout + done.stderr if errors_too else done.stdout
-    return said_all.decode(errors="replace")
+        raise failed(argv, done.returncode, done.stderr)
+    said = done.stdout + done.stderr if errors_too else done.stdout
+    return said.decode(errors="replace")
+
+
+def ended(
+    argv: Sequence[str],
+    *,
+    timeout_s: float,
+    missing: str,
+    given: bytes | None = None,
+    out: int | IO[bytes] = subprocess.PIPE,
+    complaints: int | IO[bytes] = subprocess.PIPE,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run `argv` to its end, however that is.
+
+    Args:
+        argv: The program and its arguments.
+        timeout_s: When it is killed; one that cannot be killed, as it runs under another account, is waited for no longer.
+        missing: What to do where there is no such program.
+        given: What it reads; none: nothing.
+        out: Where it writes.
+        complaints: Where it complains.
+
+    Raises:
+        BatchError: The program is missing, or did not end in `timeout_s` seconds.
+    """
+    source = subprocess.DEVNULL if given is None else subprocess.PIPE
+    try:
+        process = subprocess.Popen(
+            argv, env=clean_environment(), cwd="/", stdin=source, stdout=out, stderr=complaints
+        )
+    except OSError as error:
+        raise BatchError(f"Cannot run {argv[0]}: {error.strerror}.", remedy=missing) from error
+    try:
+        said, complained = process.communicate(given, timeout=timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _leave(process)
+        raise BatchError(f"{argv[0]} did not answer in {timeout_s:.0f} s.") from error
+    return subprocess.CompletedProcess(argv, process.returncode, said, complained)
+
+
+def _leave(process: subprocess.Popen[bytes]) -> None:
+    """Kill a process without waiting for its end: `sudo` is root's, and goes on for as long as what it runs."""
+    with suppress(OSError):
+        process.kill()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        if stream is not None:
+            with suppress(OSError):
+                stream.close()
+    threading.Thread(target=process.wait, daemon=True).start()
+
+
+def failed(argv: Sequence[str], code: int, complaints: bytes) -> BatchError:
+    """What is told of a program that failed: the last line of its complaints, as a screen may show it."""
+    said = printable(complaints.decode(errors="replace")).strip().splitlines() or ["no message"]
+    return BatchError(f"{argv[0]} failed with exit code {code}: {said[-1][:300]}")
 
 
 def tell(argv: Sequence[str], native_ids: Sequence[str]) -> None:

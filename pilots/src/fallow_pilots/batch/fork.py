@@ -18,6 +18,7 @@ from pathlib import Path
 
 from fallow_pilots.batch.command import run
 from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Node, Phase, Spare, Stop
+from fallow_pilots.layout import PilotFiles
 
 PROC = Path("/proc")
 APPEAR_S = 10.0
@@ -94,8 +95,9 @@ class Fork:
             ours = (before == "--spec" and path.name == "spec.json") or (
                 before == "/bin/sh" and path.name == "pilot.sh"
             )
-            if ours and f"fallow-{path.parent.name}".startswith(self._prefix):
-                return f"fallow-{path.parent.name}"
+            name = PilotFiles.job_name(path.parent.name)
+            if ours and name.startswith(self._prefix):
+                return name
         return None
 
     def stop(self, native_ids: Sequence[str], how: Stop) -> None:

@@ -72,6 +72,8 @@ class JobStatus:
     """The batch system's own word for the state, with its reason where there is one."""
     started: datetime | None = None
     node: str | None = None
+    barred: str | None = None
+    """The batch system's word for the limit of its account, budget or QOS that it waits for, whatever is free."""
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,8 @@ ENDED = {
 MOMENT = "%Y-%m-%dT%H:%M:%S"
 NOT_WAITING = {"BeginTime", "Dependency", "DependencyNeverSatisfied", "JobHeldAdmin", "JobHeldUser"}
 """Reasons of jobs that no free node would start."""
+ACCOUNTING = ("Account", "Assoc", "InvalidAccount", "InvalidQOS", "QOS")
+"""How the reasons begin of jobs that wait for a limit of their account, budget or QOS (squeue(1), job reason codes)."""
 MOST_HOSTS = 100_000
 PLANNED = {"planned", "idle-", "mixed-"}
 """States of nodes that the backfill scheduler keeps for a job to come."""
@@ -106,9 +108,9 @@ def _job(native_id: str, state: str, start: str, nodes: str, name: str, reason: 
     phase = _phase(word)
     started = None if phase is Phase.QUEUED else _moment(start)
     detail = word if reason in {"", "None"} else f"{word} ({reason})"
-    return JobStatus(
-        name, native_id, phase, detail, started, nodes if nodes not in {"", "None assigned"} else None
-    )
+    node = nodes if nodes not in {"", "None assigned"} else None
+    barred = reason if phase is Phase.QUEUED and reason.startswith(ACCOUNTING) else None
+    return JobStatus(name, native_id, phase, detail, started, node, barred)
 
 
 def parse_jobs(text: str) -> list[JobStatus]:
@@ -136,6 +138,7 @@ def parse_waiting(text: str, partitions: Collection[str], prefix: str) -> int:
         for names, reason, job in _rows(text, WAITING_HEADER, "squeue")
         if not job.startswith(prefix)
         and reason not in NOT_WAITING
+        and not reason.startswith(ACCOUNTING)
         and (not partitions or not set(names.split(",")).isdisjoint(partitions))
     )
 

@@ -11,7 +11,7 @@ import click
 from fallow_pilots.centre import Centre
 from fallow_pilots.commands.common import open_centre, with_policy
 from fallow_pilots.loop import AlreadyRunningError, only_one, repeat
-from fallow_pilots.policy import policy_path
+from fallow_pilots.policy import policy_path, read_policy
 from fallow_pilots.units import cron_line, systemd_unit
 from fallow_pilots.watch import utc_now
 
@@ -66,4 +66,8 @@ def _dry_run(centre: Centre) -> None:
 def unit(policy_file: Path | None, cron: bool) -> None:
     """Print a systemd unit that runs the launcher."""
     path = policy_path(policy_file)
-    click.echo(cron_line(path) if cron else systemd_unit(path), nl=False)
+    becomes_people = path.exists() and bool(read_policy(path).accounts.people)
+    click.echo(
+        cron_line(path) if cron else systemd_unit(path, becomes_people=becomes_people),
+        nl=False,
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from fallow.errors import UsageError
+from fallow.errors import RefusedError, UsageError
 from fallow.offers import OfferState
 from fallow.output import show
 from fallow_pilots.caps import Lot
@@ -44,7 +44,9 @@ FOLLOW_S = 1.0
 @as_json
 def check(policy_file: Path | None, node: bool, wait_s: float, as_json: bool) -> None:
     """Say whether host, policy, token, hub, batch system and a node are fit, and what to do where they are not."""
-    findings = run_checks(policy_path(policy_file), wait_s if node else None)
+    findings = run_checks(
+        policy_path(policy_file), wait_s if node else None, lambda words: click.echo(words, err=True)
+    )
     rows = [asdict(finding) for finding in findings]
     show(rows, ["check", "fit", "finding", "remedy"], as_json=as_json)
     proposed = list(dict.fromkeys(finding.line for finding in findings if finding.line))
@@ -148,7 +150,18 @@ def list_pilots(policy_file: Path | None, as_json: bool) -> None:
             f"The batch system does not answer: {view.trouble} This is what was known before.", err=True
         )
     rows = [_row(record) for record in reversed(view.records)]
-    columns = ["pilot", "state", "native_id", "node", "started", "ended", "code", "jobs_run", "reason"]
+    columns = [
+        "pilot",
+        "state",
+        "account",
+        "native_id",
+        "node",
+        "started",
+        "ended",
+        "code",
+        "jobs_run",
+        "reason",
+    ]
     show(rows, columns, as_json=as_json)
 
 
@@ -172,6 +185,11 @@ def log_of(name: str, follow: bool, policy_file: Path | None, as_json: bool) -> 
         raise UsageError("--follow and --json exclude each other: a log that goes on is no document.")
     centre = open_centre(policy_file)
     record = chosen(centre, [name])[0]
+    if record.account is not None:
+        raise RefusedError(
+            f"{record.pilot} is a pilot of {record.account}'s, and so is its log.",
+            remedy=f"{record.account} finds it below the directory that `fallow pilot consent --show` says.",
+        )
     path = centre.layout.log(record.pilot)
     text, end = _tail(path, LOG_TAIL_BYTES)
     if as_json:

@@ -11,7 +11,7 @@ import click
 from fallow.errors import FallowError
 from fallow_pilots.centre import Centre
 from fallow_pilots.commands.common import chosen, open_centre, some_pilots, with_policy
-from fallow_pilots.halt import Halt, read_halt, set_halt
+from fallow_pilots.halt import Halt, allow, read_halt, set_halt
 from fallow_pilots.loop import holder
 from fallow_pilots.order import Wish
 from fallow_pilots.stopping import Progress
@@ -122,8 +122,11 @@ def _publish(centre: Centre) -> None:
 @click.command()
 @with_policy
 def resume(policy_file: Path | None) -> None:
-    """Let the launcher start pilots again after `drain` or `withdraw`; those that were asked to leave still do."""
+    """Let the launcher start pilots again after `drain` or `withdraw`; those that were asked to leave still do.
+
+    It ends a back-off, too: pilots that were of no use until now no longer slow the launcher down.
+    """
     centre = open_centre(policy_file)
-    set_halt(centre.store, None)
+    allow(centre.store, utc_now())
     click.echo("The launcher starts pilots again as the policy says.")
     _publish(centre)

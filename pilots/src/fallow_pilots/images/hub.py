@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import requests
 
 from fallow.errors import NotAvailableError, RefusedError
+from fallow.web import Dial, session
 from fallow_pilots.images.store import CHUNK_BYTES, Source
 from fallow_pilots.node.imagerequests import NO_SUCH_IMAGE
 
@@ -29,12 +30,18 @@ class NoSuchImageError(RefusedError):
 
 
 class HubImages:
-    """Opens images at the hub: the gateway names the place, the S3 store sends the bytes."""
+    """Opens images at the hub: the gateway names the place, the S3 store sends the bytes.
 
-    def __init__(self, hub: HubClient, ca_file: Path | None, proxy: str | None) -> None:
+    Args:
+        hub: The hub.
+        ca_file: Who vouches for gateway and store, where no public authority does.
+        dial: Makes the connections, where the way to the store is not this host's own.
+    """
+
+    def __init__(self, hub: HubClient, ca_file: Path | None, dial: Dial | None = None) -> None:
         self._hub = hub
         self._verify = str(ca_file) if ca_file else True
-        self._proxies: dict[str, str] = {"http": proxy, "https": proxy} if proxy else {}
+        self._session = session(ca_file, dial=dial)
 
     @contextmanager
     def open(self, digest: str) -> Iterator[Source]:
@@ -50,13 +57,12 @@ class HubImages:
         if urlsplit(found.url).scheme not in {"https", "http"}:
             raise RefusedError(f"The hub names no web address for the image sha256:{digest}.")
         try:
-            with requests.get(
+            with self._session.get(
                 found.url,
                 stream=True,
                 allow_redirects=False,
                 timeout=(CONNECT_S, SILENCE_S),
                 verify=self._verify,
-                proxies=self._proxies,
             ) as answer:
                 if answer.status_code != 200:
                     raise NotAvailableError(

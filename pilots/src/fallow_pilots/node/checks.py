@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from fallow.errors import NotAvailableError
+from fallow.images.architecture import USUAL
 from fallow_pilots.node.allocation import Allocation
 from fallow_pilots.node.condor import Programs
 from fallow_pilots.node.finding import Finding, Value, find_program, run, version
@@ -120,12 +121,16 @@ def check_store(store: Path) -> Finding:
     return Finding("image store", writable, words, capabilities={"FallowImageStore": writable})
 
 
-def check_processor(cpuinfo: str) -> Finding:
-    """The level of the processor, which compiled programs may need.
+def check_processor(cpuinfo: str, machine: str) -> Finding:
+    """The level of the processor, which compiled programs may need, or its architecture where that is another one.
 
     Args:
         cpuinfo: Text of `/proc/cpuinfo`.
+        machine: The architecture, as `uname -m` says it.
     """
+    if machine != USUAL:
+        found_words = f"The processor is of the architecture {machine}."
+        return Finding("processor", True, found_words, capabilities={"FallowProcessor": machine})
     found = re.search(r"^flags\s*:\s*(.*)$", cpuinfo, re.MULTILINE)
     flags = set(found.group(1).split()) if found else set()
     level = ""
@@ -146,20 +151,50 @@ def repositories(promised: tuple[str, ...], root: Path = CVMFS_ROOT) -> list[str
     return list(dict.fromkeys([*promised, *mounted]))[:MOST_REPOSITORIES]
 
 
-def check_cvmfs(repository: str, root: Path = CVMFS_ROOT) -> Finding:
-    """Whether a CVMFS repository can be listed, and its revision, which the client tells as an extended attribute."""
-    place = root / repository
+def check_cvmfs(repository: str, place: Path) -> Finding:
+    """Whether a CVMFS repository, or its copy, can be listed, and of which revision it is.
+
+    Args:
+        repository: Its name.
+        place: Where it, or a copy of it, is.
+    """
+    if holds_own(place):
+        return Finding("cvmfs", False, f"{place} holds files of this account: payloads do not see it.")
     try:
-        next(os.scandir(place), None)
+        with os.scandir(place) as entries:
+            next(entries, None)
     except OSError as error:
         return Finding("cvmfs", False, f"{place} cannot be listed: {error.strerror}.")
     found: dict[str, Value] = {"FallowCvmfs": repository}
-    try:
-        revision = int(os.getxattr(place, "user.revision"))
-    except (OSError, ValueError):  # a copy that the site syncs has none
+    revision = _revision(place)
+    if revision is None:
         return Finding("cvmfs", True, f"{place} is there.", capabilities=found)
     found[f"FallowCvmfs_{re.sub('[^A-Za-z0-9]', '_', repository)}"] = revision
     return Finding("cvmfs", True, f"{place} is there, revision {revision}.", capabilities=found)
+
+
+def holds_own(place: Path) -> bool:
+    """Whether a directory is in the home of the pilot's account, or has that in it: no payload may see such a one."""
+    home = Path.home().resolve()
+    return home == place or home in place.parents or place in home.parents
+
+
+def _revision(place: Path) -> int | None:
+    """What the client tells as an extended attribute; a copy has the manifest in its stead.
+
+    Its lines begin with a letter that says what they are, `S` for the revision, and end with `--` before the signature; see
+    github.com/cvmfs/cvmfs, `cvmfs/manifest.cc`.
+    """
+    try:
+        return int(os.getxattr(place, "user.revision"))
+    except (OSError, ValueError):
+        pass
+    try:
+        with (place / ".cvmfspublished").open("rb") as stream:
+            found = re.search(rb"^S([0-9]{1,18})$", stream.read(4096).partition(b"\n--\n")[0], re.MULTILINE)
+    except OSError:
+        return None
+    return int(found.group(1)) if found else None
 
 
 def check_gpus(wanted: int, libexec: Path) -> Finding:

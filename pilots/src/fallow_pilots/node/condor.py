@@ -115,7 +115,14 @@ def settings(spec: PilotSpec, layout: Layout, programs: Programs, node: Node, un
 
 
 def render(values: Mapping[str, str]) -> str:
-    """The configuration file's text."""
+    """The configuration file's text.
+
+    Raises:
+        ValueError: A value has a control character: a line break would begin another setting.
+    """
+    for name, value in values.items():
+        if any(ord(character) < 32 for character in value):
+            raise ValueError(f"control character in {name}")
     return "".join(f"{name} = {value}\n" for name, value in values.items())
 
 
@@ -159,7 +166,8 @@ def _places(spec: PilotSpec, layout: Layout, programs: Programs, node: Node) -> 
         "PROCD": str(layout.procd),
         "PROCD_ADDRESS": "$(RUN)/procd",
         "CONDOR_HOST": spec.collector.rsplit(":", 1)[0],
-        "COLLECTOR_HOST": spec.collector,
+        # Of two hubs each matches its own queue's jobs with the pilot; a slot takes one claim, whoever comes first.
+        "COLLECTOR_HOST": ", ".join(spec.collectors),
         "CCB_ADDRESS": "$(COLLECTOR_HOST)",
         # A job whose connection broke goes on if the hub finds the pilot again before the job's lease is over.
         "CCB_RECONNECT_TIME": "$RANDOM_INTEGER(3, 10)",
@@ -197,7 +205,7 @@ def _network(spec: PilotSpec, layout: Layout) -> dict[str, str]:
             "DAEMON_LIST": "MASTER, SHARED_PORT, STARTD",
             "DAEMON_SOCKET_DIR": "$(RUN)",
         }
-    if spec.relay_file is not None:
+    if spec.way_file is not None:
         found |= {"NETWORK_INTERFACE": own_address(spec.pilot), "ENABLE_IPV6": "False"}
     return found
 

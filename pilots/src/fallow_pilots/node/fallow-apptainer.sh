@@ -176,7 +176,8 @@ IFS=,
 for extra in $images; do
     IFS=' '
     stored "${extra#sha256:}"
-    set -- -B "$file:/fallow/images/sha256-${extra#sha256:}.sif:ro" "$@"
+    # Also to the job itself as a directory where it is run as one: what cannot be mounted here cannot be mounted inside.
+    set -- -B "$run:/fallow/images/sha256-${extra#sha256:}.sif:ro" "$@"
 done
 IFS=,
 for bind in $extra_binds; do

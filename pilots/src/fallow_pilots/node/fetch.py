@@ -23,7 +23,7 @@ from fallow_pilots.spec import PilotSpec
 
 def store_of(spec: PilotSpec) -> ImageStore:
     """The centre's image store, filled from the hub."""
-    opener = HubImages(hub_of(spec), spec.ca_file, spec.proxy).open
+    opener = HubImages(hub_of(spec), spec.ca_file).open
     quota_bytes = None if spec.image_quota_mb is None else spec.image_quota_mb * 1_000_000
     return ImageStore(spec.image_store_dir, opener, quota_bytes=quota_bytes)
 
@@ -42,7 +42,7 @@ def fetch(spec: PilotSpec, verified: Path, digest: str, sources: Path) -> Path:
     """
     if spec.registries and f"sha256:{digest}" not in spec.images:
         said = sources.read_text(encoding="ascii", errors="replace") if sources.exists() else ""
-        registries = Registries(spec.registries, spec.registry_ca_file, spec.proxy)
+        registries = Registries(spec.registries, spec.registry_ca_file)
         registries.require(digest, said.replace(",", " ").split())
     copy = copies.find(digest, spec.image_copies, spec.image_signers, lambda: _published(spec, digest))
     path = copy or store_of(spec).ensure(digest, spec.pilot)

@@ -19,4 +19,5 @@ def hub_of(spec: PilotSpec) -> HubClient:
     def token() -> str:
         return (read_private(spec.token_file) or "").strip()
 
-    return HubClient(ClientSettings(hub=spec.hub, ca_file=spec.ca_file), token=token)
+    settings = ClientSettings(hub=spec.hub, other_hub=spec.other_hub, ca_file=spec.ca_file)
+    return HubClient(settings, token=token)

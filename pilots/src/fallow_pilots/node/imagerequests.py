@@ -6,7 +6,6 @@ import logging
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from fallow_pilots.node.imageuse import USE
@@ -35,16 +34,12 @@ class ImageRequests:
         layout: The pilot's directory.
         spec_path: The pilot's specification.
         way: How the processes reach the hub.
-        environment: The environment of the processes that fetch.
     """
 
-    def __init__(
-        self, layout: Layout, spec_path: Path, way: Way, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, layout: Layout, spec_path: Path, way: Way) -> None:
         self._layout = layout
         self._spec_path = spec_path
         self._way = way
-        self._environment = environment
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def look(self) -> None:
@@ -82,6 +77,5 @@ class ImageRequests:
                 self._source(digest),
             ],
             stdin=subprocess.DEVNULL,
-            env=self._environment,
             preexec_fn=self._way.enter,  # noqa: PLW1509 - this process has one thread
         )

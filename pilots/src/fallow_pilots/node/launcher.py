@@ -47,7 +47,7 @@ class Values:
     job_processes: int
     network: bool = True
     copies: tuple[Path, ...] = ()
-    """Directories in which the site has copies of images."""
+    """Directories in which the site has copies of images, or of CVMFS repositories."""
 
 
 def text(layout: Layout, values: Values) -> str:

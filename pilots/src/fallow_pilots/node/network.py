@@ -1,4 +1,4 @@
-"""The check of what the node reaches: names, ports, proxy, the gateway and its clock, the collector."""
+"""The check of what the node reaches: names, ports, the gateway and its clock, the collector."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ CONNECT_S = 5.0
 
 def check_names(spec: PilotSpec) -> Finding:
     """Whether the names of what the pilot must reach itself are known here."""
-    hosts = [urlsplit(spec.proxy or spec.hub).hostname or "", _address(spec.collector)[0]]
+    hosts = [urlsplit(hub).hostname or "" for hub in spec.hubs]
+    hosts += [_address(collector)[0] for collector in spec.collectors]
     unknown = []
     for host in dict.fromkeys(hosts):
         try:
@@ -30,50 +31,52 @@ def check_names(spec: PilotSpec) -> Finding:
     return Finding("names", True, f"{', '.join(dict.fromkeys(hosts))} can be resolved.")
 
 
-def check_proxy(spec: PilotSpec) -> Finding:
-    """Whether the proxy that the policy names takes connections."""
-    if spec.proxy is None:
-        return Finding("proxy", True, "No proxy is needed.")
-    parts = urlsplit(spec.proxy)
-    return _reached("proxy", spec.proxy, parts.hostname or "", parts.port or 0)
-
-
 def check_collector(spec: PilotSpec) -> Finding:
-    """Whether the pool's collector can be reached from here."""
-    return _reached("collector", f"collector {spec.collector}", *_address(spec.collector))
+    """Whether the pool's collector can be reached from here; of two hubs, that of either."""
+    for collector in spec.collectors:
+        found = _reached("collector", f"collector {collector}", *_address(collector))
+        if found.good:
+            break
+    return found
 
 
 def check_hub(spec: PilotSpec) -> Finding:
-    """Whether the gateway answers, and how far the clocks are apart; only wrong clocks are fatal."""
+    """Whether the gateway, of two hubs either, answers, and how far the clocks are apart; only wrong clocks are fatal."""
+    for hub in spec.hubs:
+        found = _check_gateway(hub, spec)
+        if found.good or found.fatal:
+            break
+    return found
+
+
+def _check_gateway(hub: str, spec: PilotSpec) -> Finding:
     import requests  # only in the process that checks
 
-    proxies = {"http": spec.proxy, "https": spec.proxy} if spec.proxy else {}
     before = time.time()
     try:
         with requests.get(
-            f"{spec.hub.rstrip('/')}/healthz",
+            f"{hub.rstrip('/')}/healthz",
             timeout=(CONNECT_S, CONNECT_S),
             allow_redirects=False,
             verify=str(spec.ca_file) if spec.ca_file else True,
-            proxies=proxies,
         ) as answer:
             date = answer.headers.get("Date")
     except (requests.RequestException, OSError) as error:
         return Finding(
             "hub",
             False,
-            f"The gateway {spec.hub} does not answer ({type(error).__name__}): images cannot be fetched.",
+            f"The gateway {hub} does not answer ({type(error).__name__}): images cannot be fetched.",
             capabilities={"FallowHubReachable": False},
         )
     ahead = skew_s(date, before, time.time())
     found: dict[str, Value] = {"FallowHubReachable": True}
     if ahead is None:
-        return Finding("hub", True, f"The gateway {spec.hub} answers, but tells no time.", capabilities=found)
+        return Finding("hub", True, f"The gateway {hub} answers, but tells no time.", capabilities=found)
     found["FallowClockSkew"] = round(ahead, 1)
     if abs(ahead) > MAX_SKEW_S:
         words = f"This clock is {ahead:+.0f} s off the hub's: set the node's clock."
         return Finding("clock", False, words, fatal=True, capabilities=found)
-    return Finding("hub", True, f"The gateway {spec.hub} answers; clocks agree.", capabilities=found)
+    return Finding("hub", True, f"The gateway {hub} answers; clocks agree.", capabilities=found)
 
 
 def _address(text: str) -> tuple[str, int]:

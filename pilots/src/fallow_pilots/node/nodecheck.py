@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -154,19 +156,22 @@ def _others(spec: PilotSpec, offered: Allocation, programs: Programs, way: Way) 
 
     cpuinfo = Path("/proc/cpuinfo")
     looks = [
-        _check("processor", lambda: checks.check_processor(cpuinfo.read_text(errors="replace"))),
+        _check(
+            "processor",
+            lambda: checks.check_processor(cpuinfo.read_text(errors="replace"), platform.machine()),
+        ),
         _check("names", over(network.check_names)),
-        _check("proxy", over(network.check_proxy)),
         _check("collector", over(network.check_collector)),
         _check("hub", over(network.check_hub), capabilities={"FallowHubReachable": False}),
         _check("gpus", lambda: checks.check_gpus(offered.gpus, programs.libexec), limit_s=GPUS_S),
     ]
-    for repository in checks.repositories(spec.cvmfs):
+    places = _copies(spec) or {name: checks.CVMFS_ROOT / name for name in checks.repositories(spec.cvmfs)}
+    for repository, place in places.items():
         looks.append(
             _check(
                 "cvmfs",
-                lambda name=repository: checks.check_cvmfs(name),  # type: ignore[misc]
-                what=f"/cvmfs/{repository}",
+                partial(checks.check_cvmfs, repository, place),
+                what=str(place),
                 limit_s=CVMFS_S,
             )
         )
@@ -210,12 +215,21 @@ def _values(
         binds=_binds(spec),
         user_processes=user_processes,
         network=spec.network,
-        copies=spec.image_copies,
+        copies=(*spec.image_copies, *(one for one in _copies(spec).values() if not checks.holds_own(one))),
         job_processes=256 if release >= PER_NAMESPACE_SINCE else user_processes,
     )
+
+
+def _copies(spec: PilotSpec) -> dict[str, Path]:
+    """Where the copies of CVMFS repositories are now: a site that syncs one may move its link at any time."""
+    return {repository: place.resolve() for repository, place in spec.cvmfs_copies.items()}
 
 
 def _binds(spec: PilotSpec) -> tuple[str, ...]:
     """What of the node every payload sees, read-only."""
     wanted = ["/etc/hosts", "/etc/localtime", *(["/cvmfs"] if spec.cvmfs else [])]
-    return tuple(f"{place}:{place}:ro" for place in wanted if Path(place).exists())
+    shown = [(Path(place), place) for place in wanted]
+    shown += [(place, f"/cvmfs/{repository}") for repository, place in _copies(spec).items()]
+    return tuple(
+        f"{place}:{there}:ro" for place, there in shown if place.exists() and not checks.holds_own(place)
+    )

@@ -22,7 +22,7 @@ from fallow_pilots.node.lifecycle import Asked, End, verdict
 from fallow_pilots.node.nodecheck import examine
 from fallow_pilots.node.often import OftenUsed
 from fallow_pilots.node.pool import Pool
-from fallow_pilots.node.report import Reporter, proxy_environment, report
+from fallow_pilots.node.report import Reporter, report
 from fallow_pilots.node.several import own_part, write_outcome
 from fallow_pilots.node.signals import Signals
 from fallow_pilots.node.stagerequests import StageRequests
@@ -157,8 +157,7 @@ def _live(
     until = int(deadline.until(time.time()))
     values = condor.settings(spec, place, examined.programs, examined.node, until)
     place.config.write_text(condor.render(values), encoding="utf-8")
-    environment = {**os.environ, **proxy_environment(spec)}
-    pool = Pool(place, examined.programs, way)
+    pool = Pool(place, examined.programs, way, spec.collectors)
     pool.start()
     life.offered = time.time(), examined.node.cores
     # Where scratch is in memory or shared, a directory of many small files would cost more than it brings.
@@ -169,8 +168,8 @@ def _live(
         spec=spec,
         pool=pool,
         token=token,
-        images=ImageRequests(place, spec_path, way, environment),
-        files=StageRequests(place, spec_path, way, environment),
+        images=ImageRequests(place, spec_path, way),
+        files=StageRequests(place, spec_path, way),
         way=way,
         signals=signals,
         deadline=deadline,

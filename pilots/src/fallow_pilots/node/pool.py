@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 from fallow_pilots.node import condor
@@ -32,12 +33,16 @@ class Pool:
         layout: The pilot's directory, configured.
         programs: Where HTCondor lies.
         way: How it reaches the hub.
+        collectors: Those of the pools that it joins, `host:port`.
     """
 
-    def __init__(self, layout: Layout, programs: condor.Programs, way: Way) -> None:
+    def __init__(
+        self, layout: Layout, programs: condor.Programs, way: Way, collectors: Sequence[str]
+    ) -> None:
         self._layout = layout
         self._programs = programs
         self._way = way
+        self._collectors = collectors
         self._master: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -106,12 +111,23 @@ class Pool:
         self._signal_master(signal.SIGQUIT)
 
     def listed(self, pilot: str) -> bool | None:
-        """Whether the collector lists the pilot; None if it refused our token.
+        """Whether a collector lists the pilot; None if none does and one refused our token.
 
         A collector that does not answer does not list.
         """
+        refused = False
+        for collector in self._collectors:
+            found = self._lists(collector, pilot)
+            if found:
+                return True
+            refused |= found is None
+        return None if refused else False
+
+    def _lists(self, collector: str, pilot: str) -> bool | None:
         argv = [
             str(self._programs.sbin.parent / "bin" / "condor_status"),
+            "-pool",
+            collector,
             "-constraint",
             f"FallowPilot == {condor.literal(pilot)}",
             "-af",

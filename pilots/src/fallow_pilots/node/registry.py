@@ -37,13 +37,11 @@ class Registries:
     Args:
         prefixes: Beginnings of the repositories that count, `oras://host/…`.
         ca_file: Certificate authority of registries that no public one signed.
-        proxy: HTTP proxy of the node.
     """
 
-    def __init__(self, prefixes: Sequence[str], ca_file: Path | None, proxy: str | None) -> None:
+    def __init__(self, prefixes: Sequence[str], ca_file: Path | None) -> None:
         self._prefixes = prefixes
         self._verify: bool | str = str(ca_file) if ca_file else True
-        self._proxies: Mapping[str, str] = {"http": proxy, "https": proxy} if proxy else {}
 
     def require(self, digest: str, sources: Iterable[str]) -> str:
         """The first of `sources` that counts and holds the image of `digest` (64 hexadecimal digits).
@@ -94,7 +92,6 @@ class Registries:
             timeout=TIMEOUT_S,
             allow_redirects=False,
             verify=self._verify,
-            proxies=dict(self._proxies),
         )
 
     def _token(self, challenge: str, path: str) -> str:
@@ -109,7 +106,6 @@ class Registries:
             timeout=TIMEOUT_S,
             allow_redirects=False,
             verify=self._verify,
-            proxies=dict(self._proxies),
         )
         given = answer.json() if answer.ok else {}
         return str(given.get("token") or given.get("access_token") or "")

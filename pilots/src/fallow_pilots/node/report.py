@@ -111,7 +111,6 @@ class Reporter:
             try:
                 restore_signals()
                 self.way.enter()
-                os.environ.update(proxy_environment(self._spec))
                 _deliver(self._spec, what)
             finally:
                 os._exit(0)
@@ -142,11 +141,6 @@ class Reporter:
                 pass  # reaped with the others
             self._process = None
         return True
-
-
-def proxy_environment(spec: PilotSpec) -> dict[str, str]:
-    """The environment that processes which speak with the hub need beside ours."""
-    return {"HTTPS_PROXY": spec.proxy, "https_proxy": spec.proxy} if spec.proxy else {}
 
 
 def _deliver(spec: PilotSpec, what: PilotReport) -> None:

@@ -13,6 +13,7 @@ import re
 import sys
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Callable
 
@@ -21,8 +22,8 @@ from fallow.hub import HubClient, HubRefusedError
 from fallow.storage.cache import InputCache
 from fallow.storage.failures import StagingError, Trouble, by_system
 from fallow.storage.grants import TICKET_FILE, Grant, StagedFile, StagingRequest
-from fallow.storage.objects import Objects, objects_of
-from fallow.storage.staging import Patience, each, fetch, made, store
+from fallow.storage.movers import Mover, each, moved
+from fallow.storage.staging import Patience, fetch, made
 from fallow_pilots.node.hub import hub_of
 from fallow_pilots.node.layout import Layout
 from fallow_pilots.node.stagerequests import CACHE
@@ -70,29 +71,8 @@ class Stager:
             self._fetch(folder, ticket)
 
     def _fetch(self, folder: Path, ticket: str) -> None:
-        wanted = StagingRequest(ticket=ticket)
-        grant, objects = self._granted(wanted)
-        patience = Patience.of(grant.patience_s)
-
-        def one(file: StagedFile) -> None:
-            if not file.shared or not self._cached(file, folder, objects, patience):
-                fetch(file, folder / file.path, objects, patience)
-
-        each(one, grant.files)
-
-    def _cached(self, file: StagedFile, folder: Path, objects: Objects, patience: Patience) -> bool:
-        """Whether the input could be had by way of the centre's cache."""
-        try:
-            here = self._cache.copy(
-                file, folder / file.path, lambda path: fetch(file, path, objects, patience)
-            )
-        except StagingError as error:
-            if error.trouble not in (Trouble.FULL, Trouble.DENIED):
-                raise
-            log.warning("%s It is fetched for this job alone.", error.what)
-            return False
-        log.info("input %s %s", file.url, "was in the cache" if here else "was fetched into the cache")
-        return True
+        files, mover = self._granted(folder, StagingRequest(ticket=ticket))
+        moved(partial(fetched, mover, self._cache), files)
 
     def stage_out(self, folder: Path) -> None:
         """Store what a payload has made.
@@ -101,18 +81,44 @@ class Stager:
             StagingError: Something could not be stored; every object that can be seen is whole.
         """
         ticket, names = read_ticket(folder)
-        wanted = StagingRequest(ticket=ticket, outputs=made(folder, names))
-        grant, objects = self._granted(wanted)
-        patience = Patience.of(grant.patience_s)
-        each(lambda file: store(file, folder, objects, patience), grant.files)
+        wanted = StagingRequest(ticket=ticket, outputs=each(partial(made, folder), names))
+        files, mover = self._granted(folder, wanted)
+        moved(mover.store, files)
 
-    def _granted(self, wanted: StagingRequest) -> tuple[Grant, Objects]:
-        def ask() -> Grant:
-            return asked(self._hub, wanted)
-
-        grant = ask()
+    def _granted(self, folder: Path, wanted: StagingRequest) -> tuple[list[StagedFile], Mover]:
+        grant = asked(self._hub, wanted)
         ca_file = str(self._spec.ca_file) if self._spec.ca_file else None
-        return grant, objects_of(grant, ask, ca_file, self._spec.proxy)
+        again = partial(asked_again, self._spec, wanted)
+        return grant.files, Mover(grant, again, ca_file, folder, Patience.of(grant.patience_s))
+
+
+def fetched(mover: Mover, cache: InputCache, file: StagedFile) -> None:
+    """Have an input in its place: by way of the centre's cache where it is shared.
+
+    Raises:
+        StagingError: It cannot be had.
+    """
+    if not file.shared:
+        mover.fetch(file)
+        return
+    try:
+        here = cache.copy(
+            file,
+            mover.folder / file.path,
+            lambda path: fetch(file, path, mover.objects, mover.patience),
+        )
+    except StagingError as error:
+        if error.trouble not in (Trouble.FULL, Trouble.DENIED):
+            raise
+        log.warning("%s It is fetched for this job alone.", error.what)
+        mover.fetch(file)
+        return
+    log.info("input %s %s", file.url, "was in the cache" if here else "was fetched into the cache")
+
+
+def asked_again(spec: PilotSpec, wanted: StagingRequest) -> Grant:
+    """The same, by whichever process has to."""
+    return asked(hub_of(spec), wanted)
 
 
 def asked(hub: HubClient, wanted: StagingRequest) -> Grant:

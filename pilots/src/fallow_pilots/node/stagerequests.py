@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 
 from fallow_pilots.node.layout import Layout
@@ -28,16 +27,12 @@ class StageRequests:
         layout: The pilot's directory.
         spec_path: The pilot's specification.
         way: How the processes reach the hub.
-        environment: The environment of the stager.
     """
 
-    def __init__(
-        self, layout: Layout, spec_path: Path, way: Way, environment: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, layout: Layout, spec_path: Path, way: Way) -> None:
         self._layout = layout
         self._spec_path = spec_path
         self._way = way
-        self._environment = environment
         self._stager: subprocess.Popen[bytes] | None = None
 
     def look(self) -> None:
@@ -51,6 +46,5 @@ class StageRequests:
             self._stager = subprocess.Popen(
                 [sys.executable, "-m", "fallow_pilots.node.stager", self._spec_path, self._layout.root],
                 stdin=subprocess.DEVNULL,
-                env=self._environment,
                 preexec_fn=self._way.enter,  # noqa: PLW1509 - this process has one thread
             )

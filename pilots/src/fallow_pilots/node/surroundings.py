@@ -10,12 +10,13 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from fallow.errors import NotAvailableError
+from fallow.errors import FallowError, NotAvailableError
 from fallow_pilots.node import enclave
 from fallow_pilots.node.bounded import Check
 from fallow_pilots.node.finding import Finding, find_program
 from fallow_pilots.node.layout import Layout
-from fallow_pilots.relay.terms import Target
+from fallow_pilots.relay.terms import Target, read_terms
+from fallow_pilots.relay.upstream import require_leads
 from fallow_pilots.spec import PilotSpec
 
 DIAL_S = 5.0
@@ -40,7 +41,22 @@ def looks(spec: PilotSpec, place: Layout) -> list[Check]:
     if spec.probe_relay:
         relay = spec.probe_relay
         found.append(Check(lambda: _relay(relay), Finding("way to the login host", False, "The check hung.")))
+    if spec.probe_proxy:
+        proxy = spec.probe_proxy
+        found.append(Check(lambda: _proxy(proxy), Finding("way to the proxy", False, "The check hung.")))
     return found
+
+
+def _proxy(path: Path) -> Finding:
+    terms = read_terms(path)
+    try:
+        if terms is None:
+            raise NotAvailableError(f"This node does not see {path}.")
+        require_leads(terms, terms.targets)
+    except FallowError as error:
+        return Finding("way to the proxy", True, error.what, capabilities={"FallowProxyReached": False})
+    words = f"This node reaches the hub by the proxy at {terms.authority}."
+    return Finding("way to the proxy", True, words, capabilities={"FallowProxyReached": True})
 
 
 def _outbound(probes: Sequence[str]) -> Finding:

@@ -1,4 +1,4 @@
-"""How the processes of a pilot that speak with the hub reach it: as any other, or from an enclave through the relay."""
+"""How the processes of a pilot that speak with the hub reach it: as any other, or from an enclave by relay or proxy."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -14,12 +15,17 @@ from fallow.errors import NotAvailableError
 from fallow_pilots.node import enclave
 from fallow_pilots.node.forward import forward
 from fallow_pilots.node.layout import Layout
-from fallow_pilots.node.processes import die_with_parent
+from fallow_pilots.node.processes import call_itself, die_with_parent
 from fallow_pilots.node.signals import restore_signals
 from fallow_pilots.relay.terms import read_terms
+from fallow_pilots.relay.upstream import require_leads
 from fallow_pilots.spec import PilotSpec
 
 log = logging.getLogger(__name__)
+
+LEAVE_S = 2.0
+NAME = "fallow-way"
+"""Of the process that carries, for who looks at the node."""
 
 
 class Way:
@@ -36,16 +42,18 @@ class Way:
 
 
 class Relayed(Way):
-    """An enclave, and a process outside of it that carries to the relay what is dialled inside.
+    """An enclave, and a process outside of it that carries to relay or proxy what is dialled inside.
 
     Args:
         inside: The enclave.
-        terms: Where the relay's terms lie.
+        terms: Where the terms of relay or proxy lie.
+        pilot: The pilot's id.
     """
 
-    def __init__(self, inside: enclave.Enclave, terms: Path) -> None:
+    def __init__(self, inside: enclave.Enclave, terms: Path, pilot: str) -> None:
         self._inside = inside
         self._terms = terms
+        self._pilot = pilot
         self._process: int | None = None
 
     def enter(self) -> None:
@@ -64,16 +72,16 @@ class Relayed(Way):
 
     def close(self) -> None:
         """End the process that carries, and let the enclave go."""
-        if self._process is not None and not _ended(self._process):
-            os.kill(self._process, signal.SIGKILL)
-            os.waitpid(self._process, 0)
+        if self._process is not None:
+            _end(self._process)
         self._inside.close()
 
     def _carry(self) -> NoReturn:
         try:
             restore_signals()
             die_with_parent()
-            asyncio.run(forward(self._inside.listening, self._terms))
+            call_itself(NAME)
+            asyncio.run(forward(self._inside.listening, self._terms, self._pilot))
         except BaseException:
             log.exception("the way to the relay failed")
         finally:
@@ -84,19 +92,33 @@ def open_way(spec: PilotSpec, place: Layout) -> Way:
     """The way that the specification names.
 
     Raises:
-        NotAvailableError: The node does not allow it, or the relay's terms are not there.
+        NotAvailableError: The node does not allow it, or the terms are not there.
+        RefusedError: The site's proxy does not lead to all of the hub.
     """
-    if spec.relay_file is None:
+    if spec.way_file is None:
         return Way()
-    terms = read_terms(spec.relay_file)
+    terms = read_terms(spec.way_file)
     if terms is None:
         raise NotAvailableError(
-            f"There are no terms of a relay at {spec.relay_file}.",
+            f"There are no terms of a relay or proxy at {spec.way_file}.",
             remedy="Let the launcher run, and look at its log.",
         )
-    way = Relayed(enclave.make(terms.targets, spec.pilot, place.root / "hosts"), spec.relay_file)
+    if terms.key is None:
+        require_leads(terms, terms.targets)
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        del os.environ[name]  # what the site sets for its users leads nowhere from inside
+    way = Relayed(enclave.make(terms.targets, spec.pilot, place.root / "hosts"), spec.way_file, spec.pilot)
     way.keep()
     return way
+
+
+def _end(process: int) -> None:
+    """Let a child clear up, but not for long."""
+    deadline = time.monotonic() + LEAVE_S
+    while not _ended(process):
+        late = time.monotonic() > deadline
+        os.kill(process, signal.SIGKILL if late else signal.SIGTERM)
+        time.sleep(0.05)
 
 
 def _ended(process: int) -> bool:

@@ -12,6 +12,7 @@ from pydantic import model_validator
 
 from fallow.errors import SettingsError
 from fallow.settings import Settings, load
+from fallow_pilots.policy.accounts import Accounts
 from fallow_pilots.policy.agree import contradictions
 from fallow_pilots.policy.assume import Assume
 from fallow_pilots.policy.batch import Batch
@@ -24,8 +25,8 @@ from fallow_pilots.policy.when import When
 from fallow_pilots.policy.words import AbsolutePath
 
 __all__ = [
-    "Assume", "BackOff", "Batch", "Conditions", "Identity", "Limits", "Network", "PilotShape", "Policy", "Shape",
-    "When", "policy_path", "read_policy",
+    "Accounts", "Assume", "BackOff", "Batch", "Conditions", "Identity", "Limits", "Network", "PilotShape", "Policy",
+    "Shape", "When", "policy_path", "read_policy",
 ]  # fmt: skip
 
 DEFAULT_PATH = Path("/etc/fallow/policy.toml")
@@ -41,6 +42,8 @@ class Policy(Settings):
     """Who this centre is."""
     batch: Batch = Batch()
     """Its batch system."""
+    accounts: Accounts = Accounts()
+    """Under whose accounts."""
     pilot: PilotShape
     """The shape of a pilot."""
     limits: Limits
@@ -55,6 +58,9 @@ class Policy(Settings):
     """How nodes reach the hub."""
     backoff: BackOff = BackOff()
     """When to slow down."""
+    metrics_dir: Optional[AbsolutePath] = None
+    """A directory on the launcher's host that node_exporter's textfile collector reads and the launcher may write to:
+    launcher and relay keep their numbers for Prometheus there; none: they keep none."""
 
     @model_validator(mode="after")
     def _clauses_agree(self) -> "Policy":
@@ -67,6 +73,28 @@ class Policy(Settings):
     def image_store_dir(self) -> Path:
         """Where pilots keep images."""
         return self.assume.image_store_dir or self.state_dir / "images"
+
+    @property
+    def prefetches(self) -> bool:
+        """Whether the launcher fetches images before the jobs come, into a store that some pilot reads."""
+        store_is_read = None in self.accounts.names or self.assume.image_store_dir is not None
+        return self.assume.image_prefetch and store_is_read
+
+    @property
+    def copies(self) -> "tuple[Path, ...]":
+        """Directories of the site of which payloads see files."""
+        return (*self.assume.image_copies, *(copy.directory for copy in self.assume.cvmfs_copies))
+
+    def metrics_file(self, what: str) -> Optional[Path]:
+        """Where the numbers of a part of the launcher go."""
+        return self.metrics_dir / f"fallow_{what}_{self.identity.centre}.prom" if self.metrics_dir else None
+
+    @property
+    def files_dir(self) -> Optional[Path]:
+        """Where nodes and the relay leave each other files; None where nodes dial."""
+        if self.network.profile != "files":
+            return None
+        return self.network.files_dir or self.state_dir / "carried"
 
 
 def policy_path(given: Optional[Path] = None) -> Path:

@@ -21,7 +21,7 @@ MONDAY = date(2026, 1, 5)
 
 def contradictions(policy: Policy) -> list[str]:
     """One sentence for each pair of clauses that cannot both be meant."""
-    return [*_shapes(policy), *_times(policy), *_conditions(policy)]
+    return [*_shapes(policy), *_times(policy), *_conditions(policy), *_accounts(policy), *_copies(policy)]
 
 
 def _shapes(policy: Policy) -> Iterator[str]:
@@ -99,3 +99,37 @@ def _conditions(policy: Policy) -> Iterator[str]:
         )
     if wanted.gpu_models and not any(shape.gpus for shape in pilot.shapes):
         yield "conditions.gpu_models contradicts pilot.gpus = 0: no pilot has a GPU"
+
+
+def _copies(policy: Policy) -> Iterator[str]:
+    if policy.assume.cvmfs and policy.assume.cvmfs_copies:
+        yield "assume.cvmfs contradicts assume.cvmfs_copies: nodes mount repositories, or have copies"
+    for copy in policy.assume.cvmfs_copies:
+        place = copy.directory
+        for name, secret in (
+            ("state_dir", policy.state_dir),
+            ("identity.token_file", policy.identity.token_file),
+        ):
+            if place == secret or place in secret.parents or secret in place.parents:
+                yield f"assume.cvmfs_copies in {place} contradicts {name} = {secret}: payloads would see secrets"
+
+
+def _accounts(policy: Policy) -> Iterator[str]:
+    accounts = policy.accounts
+    if not accounts.people:
+        return
+    if policy.network.profile == "files":
+        yield 'accounts.people contradicts network.profile = "files": its files are of one account'
+    if policy.assume.node_command is not None:
+        yield (
+            f"assume.node_command = {policy.assume.node_command} contradicts accounts.people: under people's accounts "
+            "only the fallow-pilot-node beside fallow-pilot-deputy runs"
+        )
+    if policy.when.only_backfill and not accounts.launcher_too:
+        yield (
+            "when.only_backfill contradicts accounts.people: the batch system is asked under the launcher's own "
+            "account, which accounts.launcher_too = false keeps without pilots"
+        )
+    charged = [person.account for person in accounts.people if person.batch_account]
+    if charged and policy.batch.system == "fork":
+        yield f'accounts.people: batch_account of {charged[0]} contradicts batch.system = "fork": it charges nobody'

@@ -1,13 +1,24 @@
 """What compute nodes are like."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Optional
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from fallow.images.messages import PublicKey
 from fallow.settings import Settings
 from fallow_pilots.policy.words import AbsolutePath
+from fallow_pilots.spec import Repository
+
+
+class CvmfsCopy(Settings):
+    """A copy of a CVMFS repository, for nodes that do not mount it."""
+
+    repository: Repository
+    """The repository; jobs see the copy at `/cvmfs/REPOSITORY`."""
+    directory: AbsolutePath
+    """Where its files lie on every node, or a link to where; a pilot keeps to what the link meant at its start. The copy's
+    revision is what `.cvmfspublished` in it says, the repository's manifest."""
 
 
 class Assume(Settings):
@@ -29,11 +40,12 @@ class Assume(Settings):
     image_signers: tuple[PublicKey, ...] = ()
     """Public keys, `ssh-ed25519 …`, of those who may say which files an image holds; without them no unpacked directory is
     used."""
-    cvmfs: tuple[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,127}$")], ...] = ()
-    """CVMFS repositories that every node has."""
-    proxy: Optional[Annotated[str, StringConstraints(pattern=r"^http://[A-Za-z0-9.-]+:[0-9]{1,5}$")]] = None
-    """HTTP proxy that compute nodes need to reach the hub."""
+    cvmfs: tuple[Repository, ...] = ()
+    """CVMFS repositories that every node has mounted."""
+    cvmfs_copies: tuple[CvmfsCopy, ...] = ()
+    """Copies of repositories, which the site syncs, on nodes that mount none."""
     registry_ca_file: Optional[AbsolutePath] = None
     """Certificate authority of the registries in `conditions.images`; none where a public one signed them."""
     node_command: Optional[AbsolutePath] = None
-    """`fallow-pilot-node` on the compute nodes; none: the one installed beside the launcher."""
+    """`fallow-pilot-node` on the compute nodes; none: the one installed beside the launcher. Not with `accounts.people`: a
+    launcher names no program that runs under another account."""

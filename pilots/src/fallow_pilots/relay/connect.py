@@ -6,10 +6,13 @@ centre's network could repeat for a minute leads to the hub's public ports only,
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 from collections.abc import Collection
 from dataclasses import dataclass
+
+from fallow_pilots.outcome import printable
 
 SCHEME = "Fallow"
 FRESH_S = 60.0
@@ -37,13 +40,13 @@ FULL = Answer(503, "Too many connections")
 
 
 def request(target: str, key: str, now: float) -> bytes:
-    """The request for a connection to `target`, `host:port`."""
-    lines = [
-        f"CONNECT {target} HTTP/1.1",
-        f"Host: {target}",
-        f"Proxy-Authorization: {SCHEME} {int(now)}:{_proof(target, key, int(now))}",
-    ]
-    return "\r\n".join(lines).encode("ascii") + END
+    """The request to a relay for a connection to `target`, `host:port`."""
+    return _head(target, f"{SCHEME} {int(now)}:{_proof(target, key, int(now))}")
+
+
+def proxy_request(target: str, login: str | None) -> bytes:
+    """The request to a site's proxy, with a login `user:password` where it wants one (RFC 7617)."""
+    return _head(target, f"Basic {base64.b64encode(login.encode()).decode()}" if login else "")
 
 
 def judge(head: bytes, key: str, targets: Collection[str], now: float) -> tuple[str, Answer]:
@@ -76,6 +79,18 @@ def status_of(head: bytes) -> int:
     words = head.split(b" ", 2)
     good = len(words) > 1 and words[0].startswith(b"HTTP/1.") and words[1].isdigit()
     return int(words[1]) if good else 0
+
+
+def words_of(head: bytes) -> str:
+    """Status and reason in an answer, fit to show."""
+    return printable(head.split(b"\r\n", 1)[0].decode("ascii", "replace").partition(" ")[2])[:100]
+
+
+def _head(target: str, authorization: str) -> bytes:
+    lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
+    if authorization:
+        lines.append(f"Proxy-Authorization: {authorization}")
+    return "\r\n".join(lines).encode("ascii") + END
 
 
 def _header(line: str) -> tuple[str, str]:

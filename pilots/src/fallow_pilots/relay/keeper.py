@@ -15,7 +15,8 @@ from fallow.errors import FallowError
 from fallow.messages import Federation
 from fallow_pilots.loop import holder
 from fallow_pilots.policy import Policy
-from fallow_pilots.relay.terms import lock_of, log_of, places, renew, targets_of
+from fallow_pilots.relay.terms import Target, Terms, lock_of, log_of, places, put, renew, targets_of
+from fallow_pilots.relay.upstream import require_leads, require_there, upstream_of
 
 log = logging.getLogger(__name__)
 
@@ -24,17 +25,20 @@ _started: list[subprocess.Popen[bytes]] = []
 
 
 class Keeper:
-    """Keeps the relay of one centre, where its policy wants one.
+    """Keeps the way of one centre's nodes to the hub: the terms that they find it by, and the relay where there is one.
 
     Args:
         policy: The centre's policy.
-        terms: Where the terms lie.
+        terms: Where the relay's terms lie.
+        upstream: Where those lie of whoever the launcher's host gets out by.
     """
 
-    def __init__(self, policy: Policy, terms: Path) -> None:
+    def __init__(self, policy: Policy, terms: Path, upstream: Path) -> None:
         self._policy = policy
         self._path = terms
+        self._upstream = upstream
         self._process: subprocess.Popen[bytes] | None = None
+        self._led: Terms | None = None
 
     def keep(self, federation: Federation) -> str | None:
         """Bring the terms up to date and start the relay if none runs.
@@ -42,17 +46,46 @@ class Keeper:
         Returns:
             Why nodes have no way to the hub; None where they have.
         """
-        network = self._policy.network
-        if network.profile != "relay":
+        if self._policy.network.profile == "direct":
             return None
         try:
-            wanted = places(self._policy.identity.hub, federation, network.also)
-            renew(
-                self._path, network.relay_host or socket.gethostname(), network.relay_port, targets_of(wanted)
-            )
-            return self._running()
+            return self._keep(federation)
         except (FallowError, OSError) as error:
-            return f"The relay cannot be set up: {error}"
+            return f"Nodes have no way to the hub: {error}"
+
+    def lead(self, federation: Federation | None) -> tuple[Terms | None, list[Target]]:
+        """By whom this host gets out, with terms that are up to date, and where he has to lead.
+
+        Args:
+            federation: What the hub says of itself; None where it could not be asked yet: then to the gateway alone.
+
+        Raises:
+            FallowError: There is nobody, or a name is not known.
+        """
+        network = self._policy.network
+        upstream = upstream_of(network, self._upstream)
+        known = {target.host: target.address for target in upstream.targets} if upstream else {}
+        targets = targets_of(places(self._policy.identity.hub, federation, network.also), known)
+        if upstream is not None and network.proxy:
+            upstream = upstream.model_copy(update={"targets": tuple(targets)})
+            put(self._upstream, upstream)
+        return upstream, targets
+
+    def _keep(self, federation: Federation) -> str | None:
+        network = self._policy.network
+        upstream, targets = self.lead(federation)
+        if upstream != self._led:
+            require_leads(upstream, targets)
+            self._led = upstream
+        else:
+            require_there(upstream)
+        if not network.relayed:
+            return None
+        host = network.relay_host or socket.gethostname()
+        by = self._upstream if upstream else None
+        metrics = self._policy.metrics_file("relay")
+        renew(self._path, host, network.relay_port, targets, by, self._policy.files_dir, metrics)
+        return self._running()
 
     def _running(self) -> str | None:
         if holder(lock_of(self._path)) is not None:

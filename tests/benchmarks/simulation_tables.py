@@ -1,20 +1,11 @@
-"""Writes the tables of docs/explanation/simulation.md from what the benchmark `simulation` left.
-
-Usage: python -m tests.benchmarks.simulation_docs
-"""
+"""The tables of docs/explanation/simulation.md, from the figures of the benchmark `simulation`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.page import put_figures
-
-PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "simulation.md"
-FIGURES = PAGE.with_suffix(".json")
 CENTRES = ("first", "second", "third")
 Case = Mapping[str, Any]
 
@@ -35,9 +26,8 @@ def tables(document: Mapping[str, Any]) -> Iterator[str]:
     """The tables, Markdown."""
     million = document["million"]
     yield (
-        f"Made on {document['date']} with Python {document['python']} ({document['machine']}); "
-        f"{million['jobs']:,} jobs of 1 to 8 cores took "
-        f"{million['cpu_s']:.0f} s of one core and {million['memory_mb']:.0f} MB. The other figures depend on no machine.\n"
+        f"\n{million['jobs']:,} jobs of 1 to 8 cores took {million['cpu_s']:.0f} s of one core and "
+        f"{million['memory_mb']:.0f} MB. The other figures depend on no machine.\n"
     )
     one = [case for case in document["cases"] if case["case"] == "LCG by demand"]
     yield from by_demand(one)
@@ -97,12 +87,3 @@ def rows(name: str, cases: Sequence[Case]) -> Iterator[str]:
             else ""
         )
         yield f"| {name} | {policy} | {cut} | {worst} | {with_rider} |\n"
-
-
-def main() -> None:
-    """Write the tables between the marks of the page."""
-    put_figures(PAGE, "".join(tables(json.loads(FIGURES.read_text(encoding="utf-8")))))
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,29 @@
+"""What `fallow pilot run` does, a few times, in a process that holds nothing else; see `bench_launcher`.
+
+Usage: python -m tests.benchmarks.launcher_alone POLICY CYCLES
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import fallow_pilots.cli  # noqa: F401 - the command imports it
+from fallow_pilots.centre import Centre
+
+
+def main() -> None:
+    """Say how long each cycle took, on the clock and of a processor, and what the process held."""
+    centre = Centre(Path(sys.argv[1]))
+    launcher = centre.launcher
+    launcher.cycle(60)  # waits for the hub, which is away: it counts for the memory only
+    for _ in range(int(sys.argv[2])):
+        begun, worked = time.perf_counter(), sum(os.times()[:4])
+        view = launcher.look()
+        launcher.offer(view, launcher.decide(view, centre.credentials.remembered()), 60)
+        sys.stdout.write(f"cycle {time.perf_counter() - begun:.3f} {sum(os.times()[:4]) - worked:.3f}\n")
+    sys.stdout.write(Path("/proc/self/status").read_text())
+
+
+if __name__ == "__main__":
+    main()
