@@ -5,9 +5,12 @@ from __future__ import annotations
 import ctypes
 import os
 import pickle
+import re
+import shutil
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from subprocess import CompletedProcess
 from typing import Any, TypeVar
@@ -24,6 +27,9 @@ from fallow_testbed.spec import DEFAULT
 from fallow_testbed.testbed import Testbed
 
 HERE = Path(__file__).parent
+FAILED = HERE.parents[1] / "build" / "failed"
+LOGS = ("var/log", "var/lib/fallow/log")
+"""Where a host of a testbed writes what it does."""
 
 T = TypeVar("T")
 
@@ -32,6 +38,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if HERE in item.path.parents:
             item.add_marker(pytest.mark.integration)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep what every host wrote, in `build/failed/`, before a test's failure is told."""
+    report = yield
+    if report.failed and HERE in item.path.parents:
+        base = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        into = FAILED / re.sub(r"\W+", "-", item.nodeid)
+        for host in base.glob("**/hosts/*"):
+            for logs in LOGS:
+                kept = into / host.relative_to(base) / logs
+                if (host / "upper" / logs).is_dir():
+                    shutil.copytree(host / "upper" / logs, kept, ignore=_no_files, copy_function=_copy)
+        report.sections.append(("what the hosts wrote", str(into)))
+    return report
+
+
+def _no_files(folder: str, names: list[str]) -> list[str]:
+    """Sockets, devices and the marks of an overlay for what was removed."""
+    return [name for name in names if not (Path(folder, name).is_file() or Path(folder, name).is_dir())]
+
+
+def _copy(source: str, target: str) -> None:
+    with suppress(FileNotFoundError):  # a log is rotated while it is copied
+        shutil.copyfile(source, target)
 
 
 @pytest.fixture(scope="session")
