@@ -7,6 +7,7 @@ What Snakemake's interface does unasked, and what is done about it:
 * A job neither reported nor yielded would hang the workflow: the registry in `Backend` decides, not the list.
 * The thread that polls starts before `__post_init__`: it has nothing to ask before the first submission.
 * `--directory` and `--cores all` of the submitting side would reach the job: they are replaced.
+* A SIGTERM while the scheduler looks after ended jobs would hang it for ever: `sigterm` has it wait for its turn.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     _backend: Backend | None = None
     _ended = False
     _cancel_failed = False
+    _hears_sigterm = False
     _job_cores: int | None = None
     _directory: Path
     """The workflow's, asked for once: of a thousand jobs that is felt."""
@@ -108,6 +110,14 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         except FallowError as error:
             raise WorkflowError(str(error)) from error
 
+    def _hear_sigterm(self) -> None:
+        """Once; Snakemake's own handler comes after `__post_init__`, and before the first jobs."""
+        from snakemake_executor_plugin_fallow.sigterm import handle_apart
+
+        if not self._hears_sigterm:
+            self._hears_sigterm = True
+            handle_apart()
+
     def _check_fit(self) -> None:
         """Say which rules no present offer can take.
 
@@ -146,6 +156,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
 
     def run_jobs(self, jobs: list[JobExecutorInterface]) -> None:
         """Submit all jobs that are ready in one go."""
+        self._hear_sigterm()
         for job in jobs:
             self.run_job_pre(job)
         self._submit(jobs)
