@@ -48,7 +48,7 @@ parts: .venv/.ready ## each part's wheel, installed alone in its own environment
 
 integration: .venv/.ready ## the tests against real HTCondor, Slurm, Apptainer and S3
 	@$(BIN)/pytest tests/integration/test_testbed.py # it looks at the whole machine, so it is alone
-	@$(BIN)/pytest -n 2 --dist loadfile --durations 40 tests/integration --ignore tests/integration/test_testbed.py
+	@$(BIN)/pytest -n 2 --dist loadfile --tb=short --durations 40 tests/integration --ignore tests/integration/test_testbed.py
 
 bench: .venv/.ready ## the benchmarks; ONLY=name for one
 	@containers/setup-machine.sh rclone

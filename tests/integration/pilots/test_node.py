@@ -18,6 +18,7 @@ from tests.integration.pilots.work import LONG, Batch
 from fallow.client import client_settings
 from fallow.hub import HubClient
 from fallow.reports import PilotReport, RunEnd
+from fallow_pilots.layout import PilotFiles
 from fallow_testbed import centre as testbed_centre
 from fallow_testbed import cvmfs, files, hub, issuer
 from fallow_testbed.host import Host
@@ -190,8 +191,11 @@ def test_a_warning_to_all_processes_of_a_pilot_does_not_hit_its_payload(
 ) -> None:
     birch = site("birch")
     birch.wait_for_pilots()
-    batch = submit({"job": ("sleep", "8")}, centre="birch")
+    batch = submit({"job": ("sleep", "15")}, centre="birch")
     batch.wait_running()
-    birch.login.run(["scancel", "--signal=USR1", *birch.batch_jobs()])
+    pilot = batch.records()["job"].pilot
+    called = PilotFiles.job_name(str(pilot))
+    [native] = [native for native, name in birch.batch_jobs().items() if name == called]
+    birch.login.run(["scancel", "--signal=USR1", native])
     record = batch.wait_done()["job"]
-    assert (record.exit_code, record.starts) == (0, 1)
+    assert (record.exit_code, record.starts, record.pilot) == (0, 1, pilot)
