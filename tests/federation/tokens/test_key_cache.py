@@ -325,17 +325,26 @@ def test_a_dead_issuer_keeps_working_for_two_days_and_no_longer(world: Context) 
 
 
 def test_a_dead_issuer_is_asked_at_most_every_five_minutes(world: Context) -> None:
+    assert world.code(world.token()) == "accept"
     world.server.pages[OIDC] = 503
-    for later in range(0, 301, 10):
+    before = world.server.asked.count(OIDC)
+    for later in range(7 * HOUR, 7 * HOUR + 301, 10):
+        assert world.code(world.token(now=NOW + later), NOW + later) == "accept"
+    assert world.server.asked.count(OIDC) == before + 2
+
+
+def test_an_issuer_without_any_known_key_is_asked_every_ten_seconds(world: Context) -> None:
+    world.server.pages[OIDC] = 503
+    for later in range(21):
         assert world.code(world.token(now=NOW), NOW + later) == "unknown_key?"
-    assert world.server.asked.count(OIDC) == 2
+    assert world.server.asked.count(OIDC) == 3
 
 
 def test_an_issuer_that_comes_back_is_heard_again(world: Context) -> None:
     page, world.server.pages["/jwks"] = world.server.pages["/jwks"], 503
     assert world.code(world.token()) == "unknown_key?"
     world.server.pages["/jwks"] = page
-    assert world.code(world.token(), NOW + 300) == "accept"
+    assert world.code(world.token(), NOW + 10) == "accept"
 
 
 def test_a_new_key_is_taken_at_once(world: Context, attacker: Any) -> None:

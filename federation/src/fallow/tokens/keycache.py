@@ -1,7 +1,8 @@
 """The keys of trusted issuers, kept and refreshed as the profile advises.
 
-Keys are fetched again after 6 hours and used for at most 2 days when the issuer does not answer. A `kid`
-that is not there causes one fetch; further unknown ones cause none for a while, whatever their number.
+Keys are fetched again after 6 hours and used for at most 2 days when the issuer does not answer. Where there are none
+that could be used, it is asked again soon. A `kid` that is not there causes one fetch; further unknown ones cause none
+for a while, whatever their number.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ REFRESH_S = 6 * 3600
 KEEP_S = 2 * 24 * 3600
 RETRY_S = 300
 """The least time between two fetches that failed, or that unknown key ids caused."""
+NONE_RETRY_S = 10
+"""The least time between two that failed while there are no keys: nobody of the issuer can do anything until then."""
 
 
 @dataclass(frozen=True)
@@ -151,5 +154,5 @@ def _may_fetch(entry: _Entry, kid: str, now: float) -> bool:
     """Whether a fetch is due and not too soon after the last one of its kind."""
     keyset = entry.keyset
     if keyset is None or keyset.age_s(now) >= REFRESH_S:
-        return abs(now - entry.tried_at) >= RETRY_S
+        return abs(now - entry.tried_at) >= (RETRY_S if _usable(entry, now) else NONE_RETRY_S)
     return kid not in keyset.by_kid and abs(now - entry.unknown_at) >= RETRY_S
