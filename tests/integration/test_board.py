@@ -138,7 +138,12 @@ def visiting(browser: Browser, **how: Any) -> Iterator[Visit]:
     page.on("pageerror", lambda error: visit.said.append(str(error)))
     page.on("console", lambda told: visit.said.append(told.text) if "Security" in told.text else None)
     page.on("request", lambda sent: visit.said.append(sent.url) if "//hub:" not in sent.url else None)
-    yield visit
+    try:
+        yield visit
+    except Exception as error:
+        page.screenshot(path=PICTURES / "failed.png", full_page=True)
+        shown = page.evaluate("document.body.innerText")
+        raise AssertionError(f"{error}\n\nThe page at that moment, {page.url}:\n{shown}") from error
     assert visit.said == []
     context.close()
 
