@@ -114,7 +114,11 @@ def browsing() -> Iterator[Browser]:
     """A headless Chromium; called with the desk's network."""
     expect.set_options(timeout=PATIENCE_MS)
     with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", f"--host-resolver-rules=MAP hub {HUB_ADDRESS}"]
+        arguments = [
+            "--no-sandbox",
+            "--disable-dev-shm-usage",
+            f"--host-resolver-rules=MAP hub {HUB_ADDRESS}",
+        ]
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"), args=arguments, timeout=PATIENCE_MS
         )
