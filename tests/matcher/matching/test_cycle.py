@@ -48,6 +48,8 @@ class Hub:
         self.set: dict[str, float] = {}
         self.fails = 0
         """How many factors are set before the negotiator goes away; 0 for never."""
+        self.offered: list[int] = []
+        """The jobs for which the queue was to offer all that waits."""
 
     def jobs(self, constraint: str, attributes: Sequence[str] = (), limit: int = -1) -> list[Any]:
         if constraint == waiting.CONSTRAINT:
@@ -74,6 +76,10 @@ class Hub:
     def take(self, rules: Rules, *, room: bool) -> bool:
         return bool(rules)
 
+    def offer(self, job: Mapping[str, Any], now: float) -> bool:
+        self.offered.append(int(job["ClusterId"]))
+        return True
+
 
 @pytest.fixture
 def settings(tmp_path: Path) -> HubSettings:
@@ -99,6 +105,15 @@ def test_a_cycle_orders_what_waits_and_keeps_its_decision(settings: HubSettings,
     ]
     assert hub.set["south.production.user"] < hub.set["north.test.user"] < UNRANKED
     assert last(settings.state_dir) == decision
+
+
+def test_a_job_that_waits_for_long_is_offered_again(settings: HubSettings, hub: Hub) -> None:
+    hub.waits[1]["EnteredCurrentStatus"] = int(NOW) - 61
+    matcher(settings, hub).cycle()
+    for job in hub.waits:
+        job["EnteredCurrentStatus"] = int(NOW) - 29
+    matcher(settings, hub).cycle()
+    assert hub.offered == [2]
 
 
 def test_the_same_cycle_again_changes_nothing(settings: HubSettings, hub: Hub) -> None:

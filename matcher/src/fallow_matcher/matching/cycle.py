@@ -75,10 +75,13 @@ class Orders(Protocol):
 
 
 class Takes(Protocol):
-    """The queue as it is told which work types there are (`fallow_matcher.matching.schedd.Schedd`)."""
+    """The queue as it is told what to take and to offer (`fallow_matcher.matching.schedd.Schedd`)."""
 
     def take(self, rules: Rules, *, room: bool) -> bool:
         """Go by the work types of these rules; take nothing new where there is no room."""
+
+    def offer(self, job: Mapping[str, Any], now: float) -> bool:
+        """Offer all that waits, this job among it."""
 
 
 class Matcher:
@@ -131,6 +134,8 @@ class Matcher:
         wanted = factors.of_groups(policy.order(found.groups, agreed.standings, rules))
         changed = factors.changes(wanted, found.submitters, self._negotiator.factors())
         self._negotiator.set_factors(changed)
+        if (waits := waiting.longest(jobs, now)) is not None:
+            self._schedd.offer(waits, now)
         store(self._settings.state_dir, decision)
         if decision.changed_at == now:
             log.info(

@@ -12,9 +12,13 @@ from fallow_matcher.matching.policy import Group
 CONSTRAINT = "JobStatus == 1 && FallowUserCentre =!= undefined"
 ATTRIBUTES = (
     "ClusterId", "ProcId", "AutoClusterId", "AccountingGroup", "FallowUserCentre", "FallowWorkType", "QDate",
-    "EnteredCurrentStatus", "LastHoldReasonCode",
+    "EnteredCurrentStatus", "LastHoldReasonCode", "JobPrio",
 )  # fmt: skip
 """All that is read of a waiting job; of one job in each autocluster the whole ad is read."""
+
+
+LONG_S = 30
+"""So long does a job wait in a queue where something is amiss, or where there is no room."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,12 @@ def waits_since(job: Mapping[str, Any]) -> int:
     """
     by_owner = job.get("LastHoldReasonCode") not in (None, *COMING)
     return int(job["EnteredCurrentStatus"] if by_owner else job["QDate"])
+
+
+def longest(jobs: Iterable[Mapping[str, Any]], now: float) -> Mapping[str, Any] | None:
+    """The job that waits for the longest time without having run in between; None where none does for `LONG_S`."""
+    first = min(jobs, key=lambda job: int(job["EnteredCurrentStatus"]), default=None)
+    return None if first is None or now - int(first["EnteredCurrentStatus"]) < LONG_S else first
 
 
 def sums(
