@@ -34,6 +34,7 @@ def idle(number: int, centre: str, work_type: str) -> Any:
             "FallowWorkType": work_type,
             "QDate": int(NOW) - 60,
             "EnteredCurrentStatus": int(NOW) - 60,
+            "JobPrio": 0,
             "Requirements": True,
         }
     )
@@ -114,6 +115,13 @@ def test_a_job_that_waits_for_long_is_offered_again(settings: HubSettings, hub: 
         job["EnteredCurrentStatus"] = int(NOW) - 29
     matcher(settings, hub).cycle()
     assert hub.offered == [2]
+
+
+def test_a_hostile_priority_stops_nothing(settings: HubSettings, hub: Hub) -> None:
+    for hostile in ("high", classad2.ExprTree("time()"), 1.5):
+        hub.waits[0]["JobPrio"] = hostile
+        matcher(settings, hub).cycle()
+    assert hub.offered == [2, 2, 2]
 
 
 def test_the_same_cycle_again_changes_nothing(settings: HubSettings, hub: Hub) -> None:

@@ -55,13 +55,13 @@ class Schedd:
         a priority has the list made, also to what it is.
 
         Args:
-            job: A waiting job: `ClusterId`, `ProcId`, `JobPrio`.
+            job: A waiting job: `ClusterId`, `ProcId` and `JobPrio`, whole numbers.
             now: Unix time.
         """
         if now - self._offered_at < OFFER_S:
             return False
         self._offered_at = now
-        cluster, proc, priority = (int(job.get(name, 0)) for name in ("ClusterId", "ProcId", "JobPrio"))
+        cluster, proc, priority = (int(job[name]) for name in ("ClusterId", "ProcId", "JobPrio"))
         same = f"ClusterId == {cluster} && ProcId == {proc} && JobStatus == 1 && JobPrio =?= {priority}"
         # In a process of its own: this one is the hub's daemon to HTCondor, and may change no job.
         process = multiprocessing.get_context("spawn").Process(

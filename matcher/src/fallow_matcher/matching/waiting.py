@@ -50,8 +50,12 @@ def waits_since(job: Mapping[str, Any]) -> int:
 
 
 def longest(jobs: Iterable[Mapping[str, Any]], now: float) -> Mapping[str, Any] | None:
-    """The job that waits for the longest time without having run in between; None where none does for `LONG_S`."""
-    first = min(jobs, key=lambda job: int(job["EnteredCurrentStatus"]), default=None)
+    """The job that waits for the longest time without having run in between; None where none does for `LONG_S`.
+
+    A job whose priority is no number, which only its owner can have brought about, does not count.
+    """
+    plain = (job for job in jobs if type(job.get("JobPrio")) is int)
+    first = min(plain, key=lambda job: int(job["EnteredCurrentStatus"]), default=None)
     return None if first is None or now - int(first["EnteredCurrentStatus"]) < LONG_S else first
 
 
