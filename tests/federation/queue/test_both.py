@@ -132,6 +132,18 @@ def test_jobs_of_a_queue_that_went_away_are_what_they_were(pair: Pair, spec: Cal
     assert pair.client.status("r1", ended=True) == {}
 
 
+def test_a_job_of_a_silent_queue_is_not_said_to_come_still(pair: Pair, spec: Callable[..., JobSpec]) -> None:
+    [job] = pair.client.submit([spec()])
+    [key] = pair.second.held
+    pair.second.held[key] = replace(pair.second.held[key], state=JobState.STAGING)
+    assert pair.client.status(spec().run)[key].state is JobState.STAGING
+    pair.second.away = True
+    assert pair.client.status(spec().run)[key].state is JobState.WAITING
+    pair.second.away, pair.now = False, AWAY_S
+    assert pair.client.status(spec().run)[key].state is JobState.STAGING, "it is known to be lost then"
+    assert pair.client.status(spec().run)[key].id == job
+
+
 def test_a_job_that_was_never_looked_at_waits_when_its_queue_went_away(
     pair: Pair, spec: Callable[..., JobSpec]
 ) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, TypeVar
 
 from fallow.errors import NotAvailableError
 from fallow.queue.client import Queue, different
 from fallow.queue.ids import place_of
-from fallow.queue.records import JobRecord, record, usable
+from fallow.queue.records import JobRecord, JobState, record, usable
 from fallow.queue.session import LOCK
 from fallow.queue.spec import JobSpec
 
@@ -70,7 +71,7 @@ class Queues:
         for place, answer in self._each(lambda queue: queue.status(run, ended=ended)):
             if answer is not None and not ended:
                 self._seen[place][run] = answer
-            there = answer if answer is not None else {} if ended else self._seen[place].get(run, {})
+            there = answer if answer is not None else {} if ended else self._last(place, run)
             for key, job in there.items():
                 before = found.get(key)
                 if before is None or (before.submitted or 0) <= (job.submitted or 0):
@@ -114,6 +115,15 @@ class Queues:
     def fetch(self, job: str, *, into: Path) -> None:
         """As `Queue.fetch`."""
         self._of([job], lambda queue, mine: queue.fetch(mine[0], into=into))
+
+    def _last(self, place: int, run: str) -> dict[str, JobRecord]:
+        """The jobs of a run in a queue that is silent. One that was about to be let go may run: nobody can say that it is
+        still coming.
+        """
+        return {
+            key: replace(job, state=JobState.WAITING) if job.state is JobState.STAGING else job
+            for key, job in self._seen[place].get(run, {}).items()
+        }
 
     def _there(self, specs: Sequence[JobSpec]) -> dict[tuple[str, str], str]:
         """The ids of those jobs that a queue has already, by run and key; those of one's own queue count first."""
