@@ -86,6 +86,9 @@ def test_jobs_that_ask_for_a_repository_run_where_it_answers(pine: Centre, fir: 
     assert "FallowCvmfs" not in seen["fir"]["attributes"]
     words = [one["words"] for one in seen["fir"]["findings"] if one["check"] == "cvmfs"]
     assert words == [f"The check of {cvmfs.PLACE} did not end within 10 s, or failed."]
+    # A job that looks at all that is mounted does not hang with it.
+    look = ("sh", "-c", f"! test -e {cvmfs.PLACE} && df")
+    assert [job.centre for job in fir.submit({"look": look}).wait_done().values()] == ["fir"]
 
 
 def node_check(centre: Centre) -> dict[str, Any]:

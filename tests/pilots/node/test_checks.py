@@ -10,6 +10,8 @@ import pytest
 
 from fallow_pilots.node import checks
 from fallow_pilots.node.allocation import Allocation
+from fallow_pilots.node.finding import Finding
+from fallow_pilots.node.nodecheck import payload_binds
 from fallow_pilots.spec import PilotSpec
 
 Make = Callable[..., PilotSpec]
@@ -163,3 +165,19 @@ def test_gpus_are_advertised_with_their_model(tmp_path: Path, wanted: int, good:
     finding = checks.check_gpus(wanted, discovery(tmp_path, DISCOVERED))
     assert finding.good is good
     assert finding.capabilities["FallowGpuModel"] == "NVIDIA A100-SXM4-40GB"
+
+
+def test_payloads_do_not_see_a_repository_that_hangs(
+    make_spec: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Path, "exists", lambda _: True)
+    spec = make_spec(cvmfs=("one.example.org", "two.example.org"))
+    one, two = (Finding("cvmfs", True, "", capabilities={"FallowCvmfs": name}) for name in spec.cvmfs)
+    hangs = Finding("cvmfs", False, "The check of it did not end.")
+
+    def cvmfs(*findings: Finding) -> list[str]:
+        return [bind for bind in payload_binds(spec, findings) if bind.startswith("/cvmfs")]
+
+    assert cvmfs(one, two) == ["/cvmfs:/cvmfs:ro"]
+    assert cvmfs(one, hangs) == ["/cvmfs/one.example.org:/cvmfs/one.example.org:ro"]
+    assert cvmfs(hangs, hangs) == []

@@ -28,7 +28,7 @@ from fallow_pilots.spec import PilotSpec
 
 log = logging.getLogger(__name__)
 
-CVMFS = "FallowCvmfs"
+CVMFS, CVMFS_CHECK = "FallowCvmfs", "cvmfs"
 PER_NAMESPACE_SINCE = (5, 14)
 """Linux counts processes per user namespace since then."""
 CVMFS_S = 10.0
@@ -68,9 +68,11 @@ def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str], way:
             programs = checks.find_htcondor()
             apptainer, version = isolation.apptainer()
             image = isolation.make_check_image(apptainer, programs.libexec, place.root)
-            launcher.write(place, _values(spec, programs, apptainer, version, image))
+            values = _values(spec, programs, apptainer, version, image)
+            launcher.write(place, values)
             looks = [_isolation(place, apptainer, image), *_others(spec, offered, programs, way)]
             findings = [*gather(looks), *findings]
+            launcher.write(place, replace(values, binds=payload_binds(spec, findings)))
     except FallowError as error:
         findings.append(Finding("programs", False, str(error), fatal=True))
     if spec.findings_file is not None:
@@ -169,7 +171,7 @@ def _others(spec: PilotSpec, offered: Allocation, programs: Programs, way: Way) 
     for repository, place in places.items():
         looks.append(
             _check(
-                "cvmfs",
+                CVMFS_CHECK,
                 partial(checks.check_cvmfs, repository, place),
                 what=str(place),
                 limit_s=CVMFS_S,
@@ -212,7 +214,7 @@ def _values(
         starter=programs.sbin / "condor_starter",
         store=spec.image_store_dir,
         check_image=image,
-        binds=_binds(spec),
+        binds=payload_binds(spec),
         user_processes=user_processes,
         network=spec.network,
         copies=(*spec.image_copies, *(one for one in _copies(spec).values() if not checks.holds_own(one))),
@@ -225,9 +227,15 @@ def _copies(spec: PilotSpec) -> dict[str, Path]:
     return {repository: place.resolve() for repository, place in spec.cvmfs_copies.items()}
 
 
-def _binds(spec: PilotSpec) -> tuple[str, ...]:
-    """What of the node every payload sees, read-only."""
-    wanted = ["/etc/hosts", "/etc/localtime", *(["/cvmfs"] if spec.cvmfs else [])]
+def payload_binds(spec: PilotSpec, findings: Sequence[Finding] = ()) -> tuple[str, ...]:
+    """What of the node every payload sees, read-only.
+
+    Where a CVMFS repository hangs, or cannot be listed, payloads see the others only: whoever touched it would hang as well.
+    """
+    seen = [one for one in findings if one.check == CVMFS_CHECK]
+    good = [f"/cvmfs/{one.capabilities[CVMFS]}" for one in seen if one.good]
+    cvmfs = ["/cvmfs"] if len(good) == len(seen) else good
+    wanted = ["/etc/hosts", "/etc/localtime", *(cvmfs if spec.cvmfs else [])]
     shown = [(Path(place), place) for place in wanted]
     shown += [(place, f"/cvmfs/{repository}") for repository, place in _copies(spec).items()]
     return tuple(
