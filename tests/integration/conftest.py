@@ -30,6 +30,8 @@ HERE = Path(__file__).parent
 FAILED = HERE.parents[1] / "build" / "failed"
 LOGS = ("var/log", "var/lib/fallow/log")
 """Where a host of a testbed writes what it does."""
+DEPTHS = ("*/*/hosts/*", "*/*/*/hosts/*")
+"""Where tests put testbeds; what lies in their hosts is not walked through, as it comes and goes."""
 
 T = TypeVar("T")
 
@@ -49,11 +51,11 @@ def pytest_runtest_makereport(
     if report.failed and HERE in item.path.parents:
         base = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
         into = FAILED / re.sub(r"\W+", "-", item.nodeid)
-        for host in base.glob("**/hosts/*"):
+        for host in (one for depth in DEPTHS for one in base.glob(depth)):
             for logs in LOGS:
-                kept = into / host.relative_to(base) / logs
-                if (host / "upper" / logs).is_dir():
-                    shutil.copytree(host / "upper" / logs, kept, ignore=_no_files, copy_function=_copy)
+                kept, written = into / host.relative_to(base) / logs, host / "upper" / logs
+                if written.is_dir():
+                    shutil.copytree(written, kept, ignore=_no_files, copy_function=_copy, dirs_exist_ok=True)
         report.sections.append(("what the hosts wrote", str(into)))
     return report
 

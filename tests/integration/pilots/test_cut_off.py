@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from subprocess import CompletedProcess
 
 import pytest
 from tests.integration.pilots.sites import Site
 from tests.integration.pilots.work import Batch
 
-from fallow.errors import FallowError
 from fallow_testbed.host import Host
 from fallow_testbed.testbed import Testbed
 from fallow_testbed.wait import wait_until
-
-DAEMONS = ("condor_master", "condor_startd")
 
 
 @pytest.fixture
 def nodes(bed: Testbed) -> Iterator[list[Host]]:
     """Cedar's; nothing on them is stopped afterwards."""
     layout = bed.layout()
-    found = list(layout.nodes("cedar"))
+    found = layout.nodes("cedar")
     yield found
     for node in found:
         signal(node, "CONT")
@@ -30,9 +26,7 @@ def nodes(bed: Testbed) -> Iterator[list[Host]]:
 
 def signal(node: Host, name: str) -> None:
     """Send a signal to HTCondor's daemons of all pilots on a node."""
-    for daemon in DAEMONS:
-        with suppress(FallowError):
-            node.run(["pkill", f"-{name}", "-x", daemon], check=False)
+    node.run(["pkill", f"-{name}", "-x", "condor_master|condor_startd"], check=False)
 
 
 def test_a_job_whose_pilot_was_lost_while_it_was_claimed_runs_on_the_next(

@@ -134,13 +134,13 @@ class Matcher:
         wanted = factors.of_groups(policy.order(found.groups, agreed.standings, rules))
         changed = factors.changes(wanted, found.submitters, self._negotiator.factors())
         self._negotiator.set_factors(changed)
-        if (waits := waiting.longest(jobs, now)) is not None:
-            self._schedd.offer(waits, now)
         store(self._settings.state_dir, decision)
         if decision.changed_at == now:
             log.info(
                 "%s %d groups wait, %d factors were set", decision.change, len(found.groups), len(changed)
             )
+        if (waits := waiting.longest(jobs, now)) is not None:
+            self._schedd.offer(waits, now)
         return decision
 
     def _look_up(self) -> Agreed:

@@ -69,9 +69,8 @@ class Schedd:
         )
         process.start()
         process.join(DEADLINE_S)
-        if process.is_alive():
-            process.kill()
-            process.join()
+        process.kill()
+        process.join()
         if process.exitcode:
             log.warning("the queue does not list anew what waits; it is asked again in %d s", OFFER_S)
         return True

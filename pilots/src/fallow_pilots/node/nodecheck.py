@@ -72,7 +72,9 @@ def examine(spec: PilotSpec, place: Layout, environment: Mapping[str, str], way:
             launcher.write(place, values)
             looks = [_isolation(place, apptainer, image), *_others(spec, offered, programs, way)]
             findings = [*gather(looks), *findings]
-            launcher.write(place, replace(values, binds=payload_binds(spec, findings)))
+            binds = payload_binds(spec, findings)
+            if binds != values.binds:
+                launcher.write(place, replace(values, binds=binds))
     except FallowError as error:
         findings.append(Finding("programs", False, str(error), fatal=True))
     if spec.findings_file is not None:
