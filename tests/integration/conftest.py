@@ -49,9 +49,10 @@ def pytest_runtest_makereport(
     """Keep what every host wrote, in `build/failed/`, before a test's failure is told."""
     report = yield
     if report.failed and HERE in item.path.parents:
-        base = item.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+        base = item.config._tmp_path_factory.getbasetemp().resolve()  # type: ignore[attr-defined]
         into = FAILED / re.sub(r"\W+", "-", item.nodeid)
-        for host in (one for depth in DEPTHS for one in base.glob(depth)):
+        # pytest's links to the newest folder lead to the same hosts.
+        for host in {one.resolve() for depth in DEPTHS for one in base.glob(depth)}:
             for logs in LOGS:
                 kept, written = into / host.relative_to(base) / logs, host / "upper" / logs
                 if written.is_dir():
