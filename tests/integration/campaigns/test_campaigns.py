@@ -150,8 +150,13 @@ def produced(
         f"{named} && JobStatus == 4",
         "-af",
         "FallowKey",
+        "ClusterId",
+        "ProcId",
+        "CompletionDate",
     )
-    finished = [key.partition(".")[0] for key in operator(*past).stdout.split()]
+    # A schedd that is killed may add a job to its history twice.
+    ends = set(operator(*past).stdout.splitlines())
+    finished = [end.partition(".")[0] for end in ends]
     wait_until(lambda: "Script done" in screen.read_text(), "the end of --watch", 60)
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", screen.read_text())
     return Production(name, at(ALICE, work.status, name), at(ALICE, work.outputs, name), finished, drawn)

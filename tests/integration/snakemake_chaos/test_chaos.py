@@ -140,15 +140,17 @@ def outcome(
     chaos.unleash()
     chaos.calm()
     code = runner.finish()
-    columns = ("-constraint", ours, "-af:t", "FallowName", "JobStatus", "ExitCode", "NumJobStarts")
-    rows = []
+    columns = ("FallowName", "JobStatus", "ExitCode", "NumJobStarts", "ClusterId", "ProcId", "CompletionDate")
+    ends = set()  # a schedd that is killed may add a job to its history twice
     for argv in (
         ("condor_q", "-name", "queue@hub", "-allusers"),
         ("condor_history", "-name", "queue@hub"),
     ):
-        for line in operator(*argv, *columns).stdout.splitlines():
-            name, state, exit_code, starts = line.split("\t")
-            rows.append((name, state, exit_code, int(starts) if starts.isdigit() else 0))
+        ends.update(operator(*argv, "-constraint", ours, "-af:t", *columns).stdout.splitlines())
+    rows = [
+        (name, state, exit_code, int(starts) if starts.isdigit() else 0)
+        for name, state, exit_code, starts, *_ in (line.split("\t") for line in ends)
+    ]
     said = workflow.log.read_text()
     print("\n".join(said.splitlines()[-120:]))
     return Outcome(code, said, workflow.result("all.txt") if code == 0 else "", expected, rows)

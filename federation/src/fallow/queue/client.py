@@ -11,6 +11,7 @@ from typing import Any, Callable, Protocol
 
 from fallow.errors import FallowError, NotAvailableError, RefusedError, UsageError
 from fallow.queue.description import description
+from fallow.queue.history import remembered
 from fallow.queue.ids import any_of, chunks
 from fallow.queue.literals import equals, quoted
 from fallow.queue.records import COMING, PROJECTION, JobRecord, JobState, record, usable
@@ -165,12 +166,12 @@ class Queue:
 
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
         """What became of this user's jobs that have left the queue, by key; absent are those that nobody remembers."""
-        found: dict[str, JobRecord] = {}
-        for chunk in chunks(ids):
-            mine = f"{equals('Owner', self._owner())} && ({any_of(chunk)})"
-            ads = self._call("read the history", "history", mine, PROJECTION, match=len(chunk))
-            found.update((job.key, job) for job in map(record, ads))
-        return found
+
+        def ask(some: str, most: int) -> list[Any]:
+            mine = f"{equals('Owner', self._owner())} && ({some})"
+            return list(self._call("read the history", "history", mine, PROJECTION, match=most))
+
+        return {job.key: job for job in map(record, remembered(ids, ask).values())}
 
     def remove(
         self, *, run: str | None = None, ids: Sequence[str] = (), reason: str = "Removed by owner"

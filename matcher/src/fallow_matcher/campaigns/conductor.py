@@ -16,7 +16,8 @@ from sqlalchemy import Engine
 
 from fallow.campaigns.messages import CampaignState, Plan, RowState
 from fallow.errors import NotAvailableError, UsageError
-from fallow.queue.ids import any_of, chunks, place_of
+from fallow.queue.history import remembered
+from fallow.queue.ids import place_of
 from fallow.queue.spec import JobSpec
 from fallow.storage.failures import StagingError
 from fallow_matcher.campaigns import state
@@ -24,7 +25,7 @@ from fallow_matcher.campaigns.ending import Ending, Fault
 from fallow_matcher.campaigns.following import WAITS, after
 from fallow_matcher.campaigns.jobs import CONSTRAINT, put_files, spec_of
 from fallow_matcher.campaigns.logs import Written, folder, written
-from fallow_matcher.campaigns.look import ATTRIBUTES, Key, Look, by_key, job_of, leave, look
+from fallow_matcher.campaigns.look import ATTRIBUTES, Key, Look, by_key, leave, look
 from fallow_matcher.campaigns.staging import Staging
 from fallow_matcher.campaigns.submitter import Submitters
 from fallow_matcher.database import alone, open_database, reading, writing
@@ -258,11 +259,7 @@ class Conductor:
         return written(folder(spool, int(ad["ClusterId"]), int(ad["ProcId"])))
 
     def _past(self, jobs: list[str]) -> dict[str, Mapping[str, Any]]:
-        return {
-            job_of(ad): ad
-            for some in chunks(jobs)
-            for ad in self._queue.history(any_of(some), ATTRIBUTES, match=len(some))
-        }
+        return remembered(jobs, lambda some, most: self._queue.history(some, ATTRIBUTES, match=most))
 
 
 def _failed(plan: Plan, row: Any, fault: Fault, why: str, now: float) -> dict[str, Any]:
