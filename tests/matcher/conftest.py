@@ -24,6 +24,7 @@ from fallow.tokens.scopes import parse
 from fallow_matcher.database import open_database
 from fallow_matcher.gateway.app import create_app
 from fallow_matcher.gateway.services import Services, build
+from fallow_matcher.htcondor import revoking
 from fallow_matcher.htcondor.configure import configure
 from fallow_matcher.settings import HubSettings
 
@@ -65,6 +66,11 @@ def on_disk(root: Path, settings: HubSettings) -> HubSettings:
     settings.storage.keys_file.write_text('access_key = "hub"\nsecret_key = "not-a-real-secret"\n')
     settings.storage.keys_file.chmod(0o600)
     return settings
+
+
+def revoke_on_disk(settings: HubSettings, **what: Any) -> None:
+    """`fallow hub revoke` at a hub whose HTCondor does not run."""
+    revoking.revoke(settings, settings.state_dir, **what, apply=lambda *_: None)
 
 
 @pytest.fixture(scope="session")

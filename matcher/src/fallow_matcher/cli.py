@@ -56,13 +56,15 @@ def matcher(once: bool, settings_path: Path, out: Path) -> None:
     """
     import threading
 
+    from fallow_matcher.htcondor.revoking import Heeding
     from fallow_matcher.matching import daemon
     from fallow_matcher.matching.cycle import on_hub
     from fallow_matcher.matching.metrics import MeasuredMatcher
     from fallow_matcher.matching.metrics import serve as metrics_on
 
     settings = hub_settings.read(settings_path)
-    acting = on_hub(settings, out.absolute() / "condor_config")
+    config = out.absolute() / "condor_config"
+    acting = on_hub(settings, config)
     if once:
         with daemon.alone(settings.state_dir, wait=False):
             decision = acting.cycle()
@@ -72,9 +74,9 @@ def matcher(once: bool, settings_path: Path, out: Path) -> None:
     with daemon.alone(settings.state_dir, wait=True):
         daemon.until_signal(stop)
         port = settings.ports.matcher_metrics
-        daemon.run(
-            MeasuredMatcher(acting, metrics_on(port)) if port else acting, settings.matching_interval_s, stop
-        )
+        cycles: list[daemon.Cycle] = [Heeding(settings, config)] if settings.pair else []
+        cycles.append(MeasuredMatcher(acting, metrics_on(port)) if port else acting)
+        daemon.run(cycles, settings.matching_interval_s, stop)
 
 
 @hub.command()
@@ -98,7 +100,7 @@ def campaigns(once: bool, settings_path: Path) -> None:
             click.echo(f"{acting.cycle()} rows were handed to the queue")
             return
         daemon.until_signal(stop)
-        daemon.run(acting, settings.matching_interval_s, stop)
+        daemon.run([acting], settings.matching_interval_s, stop)
 
 
 @hub.command()
@@ -161,15 +163,10 @@ def revoke(centre: str | None, jti: str | None, undo: bool, settings_path: Path,
     """Revoke tokens: new connections at once, those that stand within one session life.
 
     Revoking a single pilot's token restarts the pool's collector, since a pilot's connection would outlive its token:
-    jobs run on, and idle slots are shown again within 140 s.
+    jobs run on, and idle slots are shown again within 140 s. Of two hubs the other does the same within seconds.
     """
-    from fallow_matcher.htcondor import configure as configuring
-    from fallow_matcher.htcondor import effective
+    from fallow_matcher.htcondor import revoking
 
     settings = hub_settings.read(settings_path)
-    configuring.revoke(settings, centre=centre, jti=jti, undo=undo)
-    config = out.absolute() / "condor_config"
-    effective.reconfigure(config, settings.account)
-    if jti is not None and not undo and configuring.outlives_revocation(settings, jti):
-        effective.restart_collector(config, settings.account)
+    revoking.revoke(settings, out.absolute() / "condor_config", centre=centre, jti=jti, undo=undo)
     click.echo(f"done; sessions that stand end within {settings.lives.session_s} s.")

@@ -1,4 +1,6 @@
-"""Of two hubs one is killed amid a workflow, a campaign and jobs; the other goes on, and the lost one comes back."""
+"""Of two hubs one is killed amid a workflow, a campaign and jobs; the other goes on, and the lost one comes back. What one
+revokes is revoked at both.
+"""
 
 from __future__ import annotations
 
@@ -17,13 +19,14 @@ from tests.integration.campaigns import work
 from tests.integration.campaigns.test_campaigns import name_of, written
 from tests.integration.conftest import inside, published
 from tests.integration.pilots.work import LONG, removed, status_of, submitted
+from tests.integration.security.test_keys import exchanges, part
 from tests.integration.test_executor import Workflow
 
 from fallow.client import connect
 from fallow.ledger.messages import Line
 from fallow.queue import JobRecord, JobState
 from fallow.queue.ids import place_of
-from fallow_testbed import hub, network, people
+from fallow_testbed import hub, issuer, network, people
 from fallow_testbed.images import ensure_sif
 from fallow_testbed.progress import Progress
 from fallow_testbed.testbed import Testbed
@@ -220,3 +223,24 @@ def test_one_ledger_has_each_run_of_both_queues_once(story: Story) -> None:
     assert len({line.job for line in lines}) == wanted
     assert Counter(line.job for line in lines if line.job in single) == dict.fromkeys(single, 1)
     assert sum(line.outcome == "done" for line in lines) == wanted - len(story.before)
+
+
+def test_what_is_revoked_at_one_hub_is_refused_by_the_other_until_it_is_taken_back(story: Story) -> None:
+    first, second = story.bed.host("hub"), story.bed.layout().second_hub()
+    stolen, kept = (issuer.token(first, "alice", hub.GATEWAY_URL) for _ in range(2))
+    words = ["--jti", part(stolen, 1)["jti"]]
+    assert story.at_desk(exchanges, stolen)
+    began = time.monotonic()
+    first.run(["fallow", "hub", "revoke", *words])
+    wait_until(lambda: not story.at_desk(exchanges, stolen), "the refusal by the other hub", 60, 0.2)
+    print(f"\nthe other hub refused a revoked token {time.monotonic() - began:.1f} s after the command")
+    assert story.at_desk(exchanges, kept)
+
+    def revoked() -> str:
+        ask = ["condor_config_val", "-schedd", "SEC_TOKEN_REVOCATION_EXPR"]
+        return second.run(ask, user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT).stdout
+
+    wait_until(lambda: words[1] in revoked(), "the other hub's HTCondor", 60, 0.2)
+    first.run(["fallow", "hub", "revoke", *words, "--undo"])
+    wait_until(lambda: story.at_desk(exchanges, stolen), "the word that takes it back", 60, 0.2)
+    wait_until(lambda: words[1] not in revoked(), "the other hub's HTCondor", 60, 0.2)

@@ -9,8 +9,8 @@ from typing import Any
 import jwt
 import pytest
 from fastapi.testclient import TestClient
+from tests.matcher.conftest import revoke_on_disk
 
-from fallow_matcher.htcondor import configure
 from fallow_matcher.settings import HubSettings
 
 Exchange = Callable[..., Any]
@@ -147,15 +147,15 @@ def test_a_revoked_centre_gets_nothing(
 ) -> None:
     token = tokens.make(sub, groups=NORTH)
     assert exchange(token).status_code == 200
-    configure.revoke(configured, centre="north", jti=None)
+    revoke_on_disk(configured, centre="north")
     assert refused(exchange(token)) == (401, "token_revoked")
-    configure.revoke(configured, centre="north", jti=None, undo=True)
+    revoke_on_disk(configured, centre="north", undo=True)
     assert exchange(token).status_code == 200
 
 
 def test_a_revoked_token_gets_nothing(exchange: Exchange, tokens: Any, configured: HubSettings) -> None:
     token = tokens.make("alice", groups=NORTH)
-    configure.revoke(configured, centre=None, jti=tokens.made[token].jti)
+    revoke_on_disk(configured, jti=tokens.made[token].jti)
     assert refused(exchange(token)) == (401, "token_revoked")
 
 

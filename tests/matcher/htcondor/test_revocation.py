@@ -9,9 +9,9 @@ import classad2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.matcher.conftest import revoke_on_disk
 
 from fallow.errors import SettingsError, UsageError
-from fallow_matcher.gateway.audit import Audit, audit_file
 from fallow_matcher.htcondor import configure, revocation
 from fallow_matcher.settings import HubSettings
 
@@ -49,7 +49,7 @@ def test_what_is_no_jti_never_becomes_classad_code(text: str) -> None:
 
 
 def test_a_revoked_centre_is_denied_at_every_level_it_had(configured: HubSettings) -> None:
-    configure.revoke(configured, centre="north", jti=None)
+    revoke_on_disk(configured, centre="north")
     text = revocation.file_of(configured).read_text()
     for level in ("READ", "WRITE", "ADVERTISE_STARTD", "ADVERTISE_MASTER"):
         assert f"\nDENY_{level} = pilot-north@{DOMAIN}, north.*@{DOMAIN}\n" in text
@@ -57,17 +57,9 @@ def test_a_revoked_centre_is_denied_at_every_level_it_had(configured: HubSetting
 
 
 def test_configuring_again_keeps_what_is_revoked(configured: HubSettings, tmp_path: Path) -> None:
-    configure.revoke(configured, centre="north", jti=None)
+    revoke_on_disk(configured, centre="north")
     configure.configure(configured, tmp_path / "condor")
     assert revocation.read(revocation.file_of(configured)).centres == {"north"}
-
-
-@pytest.mark.parametrize(("centre", "jti"), [(None, None), ("north", "1"), ("east", None)])
-def test_what_cannot_be_revoked_is_refused(
-    configured: HubSettings, centre: str | None, jti: str | None
-) -> None:
-    with pytest.raises(UsageError):
-        configure.revoke(configured, centre=centre, jti=jti)
 
 
 def test_a_file_that_lost_its_list_is_refused(tmp_path: Path) -> None:
@@ -75,16 +67,3 @@ def test_a_file_that_lost_its_list_is_refused(tmp_path: Path) -> None:
     path.write_text("SEC_TOKEN_REVOCATION_EXPR = false\n")
     with pytest.raises(SettingsError, match="lost its list"):
         revocation.read(path)
-
-
-@pytest.mark.parametrize(
-    ("jti", "outlives"), [("pilots", True), ("users", False), ("shown", False), ("never-heard-of", True)]
-)
-def test_only_a_pilots_connection_outlives_its_token(
-    configured: HubSettings, jti: str, outlives: bool
-) -> None:
-    audit = Audit(audit_file(configured.state_dir))
-    audit.write("htcondor_token", jti="shown", identity=f"north.alice@{DOMAIN}", issued_jti="users")
-    audit.write("htcondor_token", jti="of-north", identity=f"pilot-north@{DOMAIN}", issued_jti="pilots")
-    audit.close()
-    assert configure.outlives_revocation(configured, jti) is outlives

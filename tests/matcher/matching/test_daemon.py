@@ -47,7 +47,23 @@ def test_a_cycle_that_fails_is_tried_again(error: Exception, caplog: pytest.LogC
                 stop.set()
             raise error
 
-    daemon.run(Failing(), 0.0, stop)
+    daemon.run([Failing()], 0.0, stop)
 
     assert len(calls) == 3
     assert "no decision" in caplog.text
+
+
+def test_one_that_fails_does_not_keep_the_next_from_acting() -> None:
+    stop = threading.Event()
+
+    class Failing:
+        def cycle(self) -> None:
+            raise RuntimeError
+
+    class Acting:
+        def cycle(self) -> None:
+            stop.set()
+
+    daemon.run([Failing(), Acting()], 0.0, stop)
+
+    assert stop.is_set()

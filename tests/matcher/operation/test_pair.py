@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
-from tests.matcher.conftest import raw_settings
+from tests.matcher.conftest import raw_settings, revoke_on_disk
 from tests.matcher.operation.conftest import DiskHub, toml
 
 from fallow.errors import RefusedError, SettingsError
@@ -137,8 +137,9 @@ def test_files_that_changed_at_the_first_are_replaced_but_for_the_seconds_own(ma
 def test_what_either_hub_has_revoked_is_revoked_at_the_second(first: DiskHub, machine: Machine) -> None:
     second = machine(SECOND)
     joined(first, second)
-    configure.revoke(first.settings, centre="north", jti=None)
-    configure.revoke(second.settings, centre=None, jti="stolen")
+    alone = {"pair": None}
+    revoke_on_disk(first.settings.model_copy(update=alone), centre="north")
+    revoke_on_disk(second.settings.model_copy(update=alone), jti="stolen")
     joined(first, second)
     standing = revocation.read(revocation.file_of(second.settings))
     assert (set(standing.centres), set(standing.jtis)) == ({"north"}, {"stolen"})

@@ -10,12 +10,11 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from fallow.errors import NotAvailableError, UsageError
+from fallow.errors import NotAvailableError
 from fallow.rules import default_text, parse_rules
-from fallow_matcher.gateway.audit import audit_file, records_of
 from fallow_matcher.htcondor import groups, keys, render, revocation, work_types
 from fallow_matcher.htcondor.idtokens import DAEMON_RIGHTS, Mint
-from fallow_matcher.identities import daemon_identity, pilot_identity
+from fallow_matcher.identities import daemon_identity
 from fallow_matcher.operation import account
 from fallow_matcher.settings import HubSettings
 
@@ -73,35 +72,6 @@ def rotate_key(settings: HubSettings, role: str) -> str:
     if role == keys.DAEMON_KEY:
         renew_daemon_token(settings)
     return key_id
-
-
-def revoke(settings: HubSettings, *, centre: str | None, jti: str | None, undo: bool = False) -> None:
-    """Add to what is revoked, or take it back.
-
-    Raises:
-        UsageError: Neither or both of centre and `jti`, an unknown centre, or a `jti` that cannot be one.
-    """
-    if (centre is None) == (jti is None):
-        raise UsageError("Name one thing to revoke.", remedy="Give --centre or --jti.")
-    if centre is not None and centre not in settings.centre_names:
-        raise UsageError(
-            f"{centre} is no centre of this federation.", remedy=f"One of {settings.centre_names}."
-        )
-    path = revocation.file_of(settings)
-    change = revocation.remove if undo else revocation.add
-    revoked = change(revocation.read(path), centre=centre, jti=jti)
-    write(path, revocation.render(revoked, settings.trust_domain), 0o644, _account(settings.account))
-
-
-def outlives_revocation(settings: HubSettings, jti: str) -> bool:
-    """Whether a connection made with the token `jti` may outlive it: a pilot keeps one open for its updates.
-
-    A token that the gateway's record does not know is taken for a pilot's.
-    """
-    records = list(records_of(audit_file(settings.state_dir), jti))
-    given_to = {record.get("identity") for record in records if record.get("issued_jti") == jti}
-    pilots = {pilot_identity(centre, settings.trust_domain) for centre in settings.centre_names}
-    return not records or not given_to.isdisjoint(pilots)
 
 
 def renew_daemon_token(settings: HubSettings) -> Path:

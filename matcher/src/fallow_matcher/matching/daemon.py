@@ -7,7 +7,7 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 
 class Cycle(Protocol):
-    """What is run again and again: the matcher, the conductor of campaigns."""
+    """What is run again and again: the matcher, the conductor of campaigns, who heeds the other hub's revocations."""
 
     def cycle(self) -> object:
         """Act once."""
@@ -56,16 +56,17 @@ def alone(state_dir: Path, *, wait: bool, folder: str = "matching", who: str = "
         os.close(descriptor)
 
 
-def run(matcher: Cycle, interval_s: float, stop: threading.Event) -> None:
-    """Cycle until `stop` is set. A cycle that fails changes nothing that was decided; the next one tries again."""
+def run(cycles: Sequence[Cycle], interval_s: float, stop: threading.Event) -> None:
+    """Let each act in turn until `stop` is set. One that fails changes nothing that was decided, and tries again."""
     while not stop.is_set():
-        try:
-            matcher.cycle()
-        except FallowError as error:
-            log.warning("no decision: %s", error)
-        except Exception:
-            # A matcher that ends on what it did not expect would leave the queue to its last decision for ever.
-            log.exception("no decision")
+        for acting in cycles:
+            try:
+                acting.cycle()
+            except FallowError as error:
+                log.warning("no decision: %s", error)
+            except Exception:
+                # A matcher that ends on what it did not expect would leave the queue to its last decision for ever.
+                log.exception("no decision")
         stop.wait(interval_s)
 
 

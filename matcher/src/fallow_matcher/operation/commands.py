@@ -208,8 +208,7 @@ def share(output: Path, settings_path: Path) -> None:
 def join(source: BinaryIO, settings_path: Path, out: Path, as_json: bool) -> None:
     """At the second of two hubs: take over what the first shares; SOURCE is its file, or `-` for standard input.
 
-    Do so again when keys were rotated, a centre was added, a token was revoked, or a file that the settings name was changed
-    at the first.
+    Do so again when keys were rotated, a centre was added, or a file that the settings name was changed at the first.
     """
     from fallow_matcher.htcondor import effective
     from fallow_matcher.operation import pair
