@@ -9,7 +9,7 @@ from fallow_pilots.node.layout import Layout, create, remove
 
 
 def test_the_pilots_directory_is_closed_to_others(place: Layout) -> None:
-    assert {path.stat().st_mode & 0o777 for path in [place.root, *place.root.iterdir()]} == {0o700}
+    assert {path.stat().st_mode & 0o077 for path in [place.root, *place.root.rglob("*")]} == {0}
 
 
 def test_it_goes_with_all_that_payloads_left(place: Layout, tmp_path: Path) -> None:

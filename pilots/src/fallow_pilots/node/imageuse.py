@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Callable
 
 from fallow_pilots.images.marks import TOUCH_S, Marks
-from fallow_pilots.node.layout import Layout, remove_tree
+from fallow_pilots.node.layout import Layout
 from fallow_pilots.node.often import OftenUsed
+from fallow_pilots.node.trees import remove_tree
 
 log = logging.getLogger(__name__)
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Callable
 
 from fallow.errors import NotAvailableError
+from fallow_pilots.node import leftovers
 
 
 @dataclass(frozen=True)
@@ -124,13 +121,16 @@ class Layout:
 
 
 def create(scratch_dir: Path, pilot: str) -> Layout:
-    """Make a fresh private directory for `pilot` under `scratch_dir`.
+    """Make a fresh private directory for `pilot` under `scratch_dir`, and remove what killed ones left there.
 
     Raises:
         NotAvailableError: The scratch directory is missing, full or read-only.
     """
+    leftovers.clear(scratch_dir)
     try:
-        layout = Layout(Path(tempfile.mkdtemp(prefix=f"fallow-{pilot}-", dir=scratch_dir)).resolve())
+        prefix = f"{leftovers.PREFIX}{pilot}-"
+        layout = Layout(Path(tempfile.mkdtemp(prefix=prefix, dir=scratch_dir)).resolve())
+        leftovers.mark(layout.root)
         layout.make()
     except OSError as error:
         raise NotAvailableError(
@@ -142,19 +142,4 @@ def create(scratch_dir: Path, pilot: str) -> Layout:
 
 def remove(layout: Layout) -> None:
     """Delete the private directory."""
-    remove_tree(layout.root)
-
-
-def remove_tree(root: Path) -> None:
-    """Delete a directory, also what payloads or images left in it without permissions."""
-
-    def open_and_retry(function: Callable[[str], object], path: str, _: object) -> None:
-        for closed in (Path(path).parent, Path(path)):
-            if not closed.is_symlink() and closed.is_dir():
-                closed.chmod(stat.S_IRWXU)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        elif os.path.lexists(path):
-            function(path)
-
-    shutil.rmtree(root, onerror=open_and_retry)
+    leftovers.remove(layout.root)

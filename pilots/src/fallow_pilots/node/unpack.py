@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fallow.errors import FallowError, NotAvailableError
 from fallow_pilots.node.finding import find_program
-from fallow_pilots.node.layout import remove_tree
+from fallow_pilots.node.trees import remove_tree
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ class Assume(Settings):
     """What a pilot may assume on a compute node."""
 
     scratch_dir: AbsolutePath = Path("/tmp")  # noqa: S108 - a directory of the pilot's own is made below it
-    """Local directory for the pilot's files, removed when it ends."""
+    """Local directory for the pilot's files, removed when it ends, or by the next pilot on the node where it was killed."""
     image_store_dir: Optional[AbsolutePath] = None
     """Store of images shared by the centre's pilots; none: `images` below `state_dir`. A file system that the login host
     and all nodes share, writable by the pilots' user; nodes that can only read it take what is there."""
