@@ -12,7 +12,8 @@ killed and started, and what gets out of each centre is cut off for two minutes.
 runs that were lost on the way are counted beside. At last, one centre after another, the others withdrawn: 100 no-op
 container jobs at once, and a chain of ten, on the two slots of the one pilot that a launcher sends first after a node was
 lost. Where nobody may make user namespaces pilots refuse all payloads, and say so; the
-person's jobs run at the open centre.
+person's jobs run at the open centre. In brackets stands the open centre of the same federation; with `--keep` the kinds of
+earlier calls stay in the table, beside theirs.
 """
 
 from __future__ import annotations

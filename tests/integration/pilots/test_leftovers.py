@@ -22,6 +22,8 @@ def test_the_next_pilot_on_the_node_removes_what_a_killed_one_left(
         return set(listed.stdout.split())
 
     victim = birch.pilots(state="running")[0]
-    [left] = [path for path in directories() if f"-{victim['pilot']}-" in path]
+    mark = f"-{victim['pilot']}-"
+    wait_until(lambda: any(mark in path for path in directories()), "the pilot's directory", 60)
+    [left] = [path for path in directories() if mark in path]
     birch.login.run(["scancel", "--signal=KILL", "--full", victim["native_id"]])
     wait_until(lambda: left not in directories(), "the removal by the next pilot", 180, pause_s=0.5)
