@@ -15,6 +15,9 @@ from fallow.queue.both import AWAY_S, Queues
 from fallow.queue.ids import SECOND_FROM
 from fallow.queue.records import record
 
+ENDED = frozenset({JobState.STAGING, JobState.HELD, JobState.FINISHED, JobState.REMOVED})
+"""What `ended` asks for."""
+
 
 class One:
     """One queue in memory, which can be away."""
@@ -49,7 +52,8 @@ class One:
 
     def status(self, run: str, *, ended: bool = False) -> dict[str, JobRecord]:
         self._called()
-        return {key: job for key, job in self.held.items() if job.run == run and not ended}
+        there = {key: job for key, job in self.held.items() if job.run == run}
+        return {key: job for key, job in there.items() if not ended or job.state in ENDED}
 
     def jobs(self, run: str | None = None) -> list[JobRecord]:
         self._called()
@@ -156,6 +160,25 @@ def test_where_both_queues_have_a_key_the_later_job_counts(pair: Pair, spec: Cal
     pair.first.submit([spec(key="a")])
     pair.second.submit([spec(key="a")])
     assert pair.client.status("r1")["a"].id == f"{SECOND_FROM}.0"
+
+
+@pytest.mark.parametrize("ended", [False, True])
+@pytest.mark.parametrize("own", [0, 1])
+def test_a_job_that_a_queue_was_lost_with_while_it_came_does_not_count_beside_the_one_that_runs(
+    pair: Pair, spec: Callable[..., JobSpec], ended: bool, own: int
+) -> None:
+    queues: list[Any] = [pair.first, pair.second]
+    client = Queues(queues, own, clock=lambda: pair.now)
+    lost, other = queues[own], queues[1 - own]
+    lost.submit([spec(key="a")])
+    kept = replace(lost.held["a"], state=JobState.STAGING, submitted=100)
+    lost.held, lost.away = {}, True
+    [runs] = client.submit([spec(key="a")])
+    other.held["a"] = replace(other.held["a"], submitted=100)
+    pair.now += AWAY_S + 1
+    lost.held, lost.away = {"a": kept}, False
+    assert {job.id for job in client.status("r1", ended=ended).values()} <= {runs}
+    assert {job.id for job in client.status("r1").values()} == {runs}
 
 
 def test_a_listing_has_the_jobs_of_the_queue_that_answers_and_names_the_other(

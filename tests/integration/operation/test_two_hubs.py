@@ -237,7 +237,7 @@ def test_what_is_revoked_at_one_hub_is_refused_by_the_other_until_it_is_taken_ba
     assert story.at_desk(exchanges, kept)
 
     def revoked() -> str:
-        ask = ["condor_config_val", "-schedd", "SEC_TOKEN_REVOCATION_EXPR"]
+        ask = ["condor_config_val", "-name", "queue@hub2", "-schedd", "SEC_TOKEN_REVOCATION_EXPR"]
         return second.run(ask, user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT).stdout
 
     wait_until(lambda: words[1] in revoked(), "the other hub's HTCondor", 60, 0.2)

@@ -66,15 +66,23 @@ class Queues:
             return [ids[spec.run, spec.key] for spec in specs]
 
     def status(self, run: str, *, ended: bool = False) -> dict[str, JobRecord]:
-        """As `Queue.status`; where both queues have a key, the job that was submitted later counts."""
+        """As `Queue.status`; where both queues have a key, the job that was submitted later counts.
+
+        One that is still coming counts for nothing beside another: it is what a queue that was lost in that moment kept.
+        """
         found: dict[str, JobRecord] = {}
-        for place, answer in self._each(lambda queue: queue.status(run, ended=ended)):
+        answers = dict(self._each(lambda queue: queue.status(run, ended=ended)))
+        for place in self._order:  # within one second the other queue was asked later
+            answer = answers[place]
             if answer is not None and not ended:
                 self._seen[place][run] = answer
             there = answer if answer is not None else {} if ended else self._last(place, run)
+            others = self._seen[1 - place].get(run, {})
             for key, job in there.items():
                 before = found.get(key)
-                if before is None or (before.submitted or 0) <= (job.submitted or 0):
+                if before is None and _comes(job) and key in others and not _comes(others[key]):
+                    continue  # the other queue has it, and has no news of it
+                if before is None or _rank(before) <= _rank(job):
                     found[key] = job
         return found
 
@@ -121,7 +129,7 @@ class Queues:
         still coming.
         """
         return {
-            key: replace(job, state=JobState.WAITING) if job.state is JobState.STAGING else job
+            key: replace(job, state=JobState.WAITING) if _comes(job) else job
             for key, job in self._seen[place].get(run, {}).items()
         }
 
@@ -219,3 +227,11 @@ class Queues:
         now = self._clock()
         if now < self._away_until[place] and now >= self._away_until[1 - place]:
             raise NotAvailableError(f"{self._queues[place].name} did not answer.", retryable=True)
+
+
+def _comes(job: JobRecord) -> bool:
+    return job.state is JobState.STAGING
+
+
+def _rank(job: JobRecord) -> tuple[bool, int]:
+    return not _comes(job), job.submitted or 0
