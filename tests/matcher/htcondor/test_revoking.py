@@ -91,6 +91,18 @@ def test_what_the_other_never_spoke_of_stays(hubs: tuple[Hub, Hub]) -> None:
     assert standing(second.settings) == (set(), {"of-old", "stolen"})
 
 
+def test_revoking_again_ends_the_tokens_connections_where_the_first_command_did_not(
+    configured: HubSettings,
+) -> None:
+    told: list[set[str]] = []
+    for _ in range(2):
+        revoking.revoke(configured, Path("none"), jti="stolen", apply=lambda *what: told.append(set(what[2])))
+    revoking.revoke(
+        configured, Path("none"), jti="stolen", undo=True, apply=lambda *what: told.append(set(what[2]))
+    )
+    assert told == [{"stolen"}, {"stolen"}, set()]
+
+
 def test_htcondor_is_told_at_the_start_and_of_each_change_once(hubs: tuple[Hub, Hub]) -> None:
     first, second = hubs
     assert second.heeding.cycle()

@@ -96,10 +96,8 @@ def revoke(
             account.as_account(settings.account, _tell, settings.database_url, words, time.time())
         except NotAvailableError as error:
             away = error
-    before = revocation.read(revocation.file_of(settings))
-    after = with_words(before, words)
-    _keep(settings, after)
-    apply(settings, config, after.jtis - before.jtis)
+    _keep(settings, with_words(revocation.read(revocation.file_of(settings)), words))
+    apply(settings, config, frozenset({name}) if kind == JTI and not undo else frozenset())
     if away is not None:
         raise NotAvailableError(
             f"It is done here, and the other hub does not know of it: {away.what}",
