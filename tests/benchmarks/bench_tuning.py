@@ -1,11 +1,12 @@
 """What each HTCondor setting that Fallow chose for latency or throughput is worth: with it, and with HTCondor's own default.
 
-Usage: python -m tests.benchmarks.bench_tuning [--runs N] [--only NAME …]
+Usage: python -m tests.benchmarks.bench_tuning [--runs N] [--only NAME …] [--keep]
 
 A hub and a pilot with eight slots. For each setting the same is measured as Fallow has it and with the default in its place,
 all else as it is: the hub's daemons, or the pilot's, read their configuration anew in between. All jobs are containers that
 do nothing, of the pilot's own centre unless they are called strangers'. Medians of five, or of as many as fit into three
-minutes where two do not; a wait for a job's second start is cut off after a minute.
+minutes where two do not; a wait for a job's second start is cut off after a minute. With `--keep` the settings of an earlier
+call stay in the table.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, spread, tell
+from tests.benchmarks.outcome import conditions, left, spread, tell
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import Place
 from tests.integration.conftest import inside, published
@@ -111,7 +112,7 @@ KNOBS = {
 WHAT = {
     "one": "one job, 6 s after the last",
     "chain": "one job, right after the last",
-    "with_input": "one job with a file",
+    "with_input": "16 jobs with a file each",
     "strangers": "16 strangers' jobs",
     "home": "48 jobs",
     "returned": "a job loses its slot and runs again",
@@ -142,8 +143,8 @@ class Bench:
         return repeated(lambda: self.alice.batch(1), runs)
 
     def with_input(self, runs: int) -> list[float]:
-        """A job with a file."""
-        return repeated(lambda: self.with_file.batch(1), runs)
+        """Two jobs for each slot, each with a file."""
+        return repeated(lambda: self.with_file.batch(2 * SLOTS), runs)
 
     def strangers(self, runs: int) -> list[float]:
         """Two jobs for each slot."""
@@ -263,8 +264,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Settings of HTCondor, with and without.")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--only", nargs="*", help="settings whose names begin so")
+    parser.add_argument(
+        "--keep", action="store_true", help="other settings of the last run stay in its outcome"
+    )
     asked = parser.parse_args()
-    about = conditions()
+    about, before = conditions(), left("tuning")["figures"] if asked.keep else {}
     packed = ensure_sif("analysis")
     digest = f"sha256:{packed.sha256}"
     with tempfile.TemporaryDirectory() as folder:
@@ -291,7 +295,8 @@ def main() -> None:
                 each.stop()
         finally:
             bed.down()
-    tell("tuning", TITLE, about, found, table)
+    found = {**before, **found}
+    tell("tuning", TITLE, about, {name: found[name] for name in KNOBS if name in found}, table)
 
 
 if __name__ == "__main__":
