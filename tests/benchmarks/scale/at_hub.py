@@ -65,7 +65,9 @@ def slots(settings: hub_settings.HubSettings, centre: str, count: int) -> float:
                 f"{pilot}.recorded",
                 pilot,
             )
-            ad["MyAddress"] = ad["StartdIpAddr"] = f"<127.0.0.1:1?alias={pilot}>"
+            # The negotiator takes slots only that are reached through CCB.
+            address = f"<127.0.0.1:1?CCBID=127.0.0.1:1#{FIRST + number}&alias={pilot}>"
+            ad["MyAddress"] = ad["StartdIpAddr"] = address
             ads.append(ad)
         begun = time.monotonic()
         collector.advertise(ads, "UPDATE_STARTD_AD", True)
