@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -105,9 +107,24 @@ def answers_only(hub_host: Host) -> Iterator[None]:
     hub_host.run(["nft", "delete table inet nodes"])
 
 
+def brokers_know(operator: Callable[..., CompletedProcess[str]]) -> bool:
+    """Whether the broker (CCB) would know every pilot again.
+
+    HTCondor writes a pilot down some 20 s after it came. A broker that is killed before that gives it another number, by which
+    the shadow of its job does not find it.
+    """
+    addresses = operator("condor_status", "-af", "MyAddress").stdout
+    written = operator("sh", "-c", "cat /var/lib/fallow/spool/*.ccb_reconnect").stdout
+    return set(re.findall(r"#([0-9]+)&", addresses)) <= {line.split()[1] for line in written.splitlines()}
+
+
 @pytest.fixture(scope="module")
 def outage(
-    answers_only: None, site: Callable[[str], Site], submit: Callable[..., Batch], hub_host: Host
+    answers_only: None,
+    site: Callable[[str], Site],
+    submit: Callable[..., Batch],
+    hub_host: Host,
+    operator: Callable[..., CompletedProcess[str]],
 ) -> Outage:
     """Two minutes without the hub, while jobs run at `alder`."""
     alder, birch, cedar = (site(name) for name in ("alder", "birch", "cedar"))
@@ -116,6 +133,7 @@ def outage(
     # One ends while the hub is away, one after it is back, also where it has to be started again.
     batch = submit({"short": ("sleep", "45"), "long": (*UNTIL, str(int(time.time() + 180)))}, centre="alder")
     batch.wait_running(120)
+    wait_until(lambda: brokers_know(operator), "the broker's record of the pilots", 90, pause_s=0.5)
     seen = Outage(busy=str(batch.records()["long"].pilot), began=time.time())
     stop(hub_host)
     gone = time.monotonic()
