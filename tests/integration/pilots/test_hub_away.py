@@ -110,8 +110,8 @@ def answers_only(hub_host: Host) -> Iterator[None]:
 def brokers_know(operator: Callable[..., CompletedProcess[str]]) -> bool:
     """Whether the broker (CCB) would know every pilot again.
 
-    HTCondor writes a pilot down some 20 s after it came. A broker that is killed before that gives it another number, by which
-    the shadow of its job does not find it.
+    HTCondor writes a pilot down some 20 s after it came. A broker that is killed before that gives it another number, and
+    the shadow of its job does not find it any more.
     """
     addresses = operator("condor_status", "-af", "MyAddress").stdout
     written = operator("sh", "-c", "cat /var/lib/fallow/spool/*.ccb_reconnect").stdout
