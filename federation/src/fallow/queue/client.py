@@ -12,7 +12,7 @@ from typing import Any, Callable, Protocol
 from fallow.errors import FallowError, NotAvailableError, RefusedError, UsageError
 from fallow.queue.description import description
 from fallow.queue.history import remembered
-from fallow.queue.ids import any_of, chunks
+from fallow.queue.ids import any_of, chunks, job_of
 from fallow.queue.literals import equals, quoted
 from fallow.queue.records import COMING, PROJECTION, JobRecord, JobState, record, usable
 from fallow.queue.session import LOCK, QueueToken, bindings, install_token
@@ -162,7 +162,7 @@ class Queue:
     def ads(self, ids: Sequence[str]) -> dict[str, Any]:
         """The whole ClassAds of these jobs, by id; absent are those that are not in the queue."""
         found = [ad for chunk in chunks(ids) for ad in self._call("query the queue", "query", any_of(chunk))]
-        return {f"{ad['ClusterId']}.{ad['ProcId']}": ad for ad in found}
+        return {job_of(ad): ad for ad in found}
 
     def history(self, ids: Sequence[str]) -> dict[str, JobRecord]:
         """What became of this user's jobs that have left the queue, by key; absent are those that nobody remembers."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Callable
 
-from fallow.queue.ids import any_of, chunks
+from fallow.queue.ids import any_of, chunks, job_of
 
 
 def remembered(
@@ -31,7 +31,7 @@ def remembered(
         while missing:
             ads = ask(any_of(missing), len(missing))
             for ad in ads:
-                found.setdefault(f"{int(ad['ClusterId'])}.{int(ad['ProcId'])}", ad)
+                found.setdefault(job_of(ad), ad)
             left = [job for job in missing if job not in found]
             if len(ads) < len(missing) or len(left) == len(missing):
                 break

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from fallow.errors import UsageError
 
@@ -10,6 +11,11 @@ _AT_ONCE = 500
 
 SECOND_FROM = 1_000_000_000
 """Where a federation has two queues: the second gives clusters this number and those above it, the first those below."""
+
+
+def job_of(ad: Mapping[str, Any]) -> str:
+    """The id of the job that an ad is of."""
+    return f"{int(ad['ClusterId'])}.{int(ad['ProcId'])}"
 
 
 def chunks(ids: Sequence[str]) -> Iterable[Sequence[str]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fallow.campaigns.messages import CampaignState, Plan, RowState
+from fallow.queue.ids import job_of
 from fallow.queue.records import COMES_WITHIN_S, COMING
 from fallow_matcher.campaigns import ending
 from fallow_matcher.campaigns.ending import Ending, Fault
@@ -60,11 +61,6 @@ def by_key(ads: Iterable[Mapping[str, Any]]) -> dict[Key, list[Mapping[str, Any]
         if place is not None:
             found.setdefault(place, []).append(ad)
     return found
-
-
-def job_of(ad: Mapping[str, Any]) -> str:
-    """A job's id."""
-    return f"{int(ad['ClusterId'])}.{int(ad['ProcId'])}"
 
 
 def look(

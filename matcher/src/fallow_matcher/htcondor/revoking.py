@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Boolean, Column, Double, Engine, String, Table, delete, insert, select
@@ -190,25 +191,26 @@ def _tell(url: str, words: Words, now: float) -> None:
     """
     engine = open_database(url)
     try:
-        with writing(engine) as connection:
+        with _answering(), writing(engine) as connection:
             alone(connection, _LOCK)
             for (kind, name), revoked in words.items():
                 one = (REVOCATION.c.kind == kind) & (REVOCATION.c.name == name)
                 connection.execute(delete(REVOCATION).where(one))
                 row = {"kind": kind, "name": name, "revoked": revoked, "changed": now}
                 connection.execute(insert(REVOCATION), row)
-    except SQLAlchemyError as error:
-        raise NotAvailableError(
-            f"The database cannot be used: {type(error).__name__}.", retryable=True
-        ) from error
     finally:
         engine.dispose()
 
 
 def _told(engine: Engine) -> Words:
+    with _answering(), reading(engine) as connection:
+        return {(row.kind, row.name): row.revoked for row in connection.execute(select(REVOCATION))}
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
     try:
-        with reading(engine) as connection:
-            return {(row.kind, row.name): row.revoked for row in connection.execute(select(REVOCATION))}
+        yield
     except SQLAlchemyError as error:
         raise NotAvailableError(
             f"The database cannot be used: {type(error).__name__}.", retryable=True
