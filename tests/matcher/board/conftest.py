@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from sqlalchemy import insert
+from tests.matcher.campaigns.world import plan
+from tests.matcher.conftest import GATEWAY
 
 from fallow.offers import Condition, Offer, Shape
 from fallow_matcher.capacity import series
@@ -17,6 +22,7 @@ from fallow_matcher.ledger.tables import EPOCH, RUN, STANDING
 from fallow_matcher.matching.decision import Decision, Place, store
 
 ATTACK = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'&"
+LogIn = Callable[..., str]
 
 
 def run(number: int, ended: float, **changes: Any) -> dict[str, Any]:
@@ -80,3 +86,38 @@ def busy(services: Services) -> Services:
     place = Place("north", "analysis", "cpu", 90.0, 1234, 1, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0)
     store(services.settings.state_dir, Decision(now, 1, "sha256:" + "0" * 64, (place,), {}))
     return services
+
+
+@pytest.fixture
+def log_in(client: TestClient, services: Services, tokens: Any, monkeypatch: pytest.MonkeyPatch) -> LogIn:
+    """Logs somebody in; the issuer's part is played, all that follows is real. Gives the token that forms need."""
+
+    def enter(sub: str = "alice", centre: str = "north", *groups: str, **claims: Any) -> str:
+        token = tokens.make(
+            sub,
+            groups=("/fallow", f"/fallow/{centre}", *(f"/fallow/{centre}/{name}" for name in groups)),
+            **claims,
+        )
+        monkeypatch.setattr(services.sign_in, "end", lambda *_, **__: token)
+        answer = client.get("/login/callback?code=c&state=s", follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/me"), answer.text
+        found = re.search(r'name="csrf" value="([^"]+)"', client.get("/me").text)
+        assert found
+        return found[1]
+
+    return enter
+
+
+@pytest.fixture
+def injected(client: TestClient, alice: dict[str, str]) -> None:
+    """A campaign of alice at north with two rows and a hostile note."""
+    wanted = plan(notes=ATTACK).model_dump(mode="json")
+    assert client.post("/v1/campaigns", headers=alice, json=wanted).status_code == 200
+    rows = {"stage": "main", "rows": [["r1", ["r1", "1"]], [ATTACK, [ATTACK, "1"]]]}
+    assert client.post("/v1/campaigns/mc/rows", headers=alice, json=rows).status_code == 200
+    assert client.post("/v1/campaigns/mc/complete", headers=alice).status_code == 200
+
+
+def send(client: TestClient, path: str, csrf: str, origin: str = GATEWAY, **fields: str) -> Any:
+    headers = {"Origin": origin} if origin else {}
+    return client.post(path, data={"csrf": csrf, **fields}, headers=headers, follow_redirects=False)
