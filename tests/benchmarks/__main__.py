@@ -16,11 +16,13 @@ BY_NAME = {
     "bulk", "campaign", "centres", "enforcement", "growth", "ledger", "production", "profiles", "simulation", "startup",
     "tuning",
 }  # fmt: skip
+SYSTEMS = ("Fallow", "HTCondor", "Slurm", "HyperQueue", "Parsl", "Dask")
 BRIEF = {
     "scale": ("--work", "100"),
-    "short_jobs": ("--jobs", "20", "--chain", "6"),
+    "short_jobs": ("--jobs", "20", "--chain", "6", "--only", *SYSTEMS),
     "snakemake": ("--workflows", "second", "--rules", "12"),
     "staging": ("2",),
+    "tokens": ("--seconds", "0.5"),
 }
 """What is asked for less in a run of all, so that it takes no more than twenty minutes."""
 

@@ -19,7 +19,6 @@ earlier calls stay in the table, beside theirs.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -33,7 +32,7 @@ from tests.benchmarks.centres.kinds import LACKS, declaration, lacks
 from tests.benchmarks.centres.ordeal import endure
 from tests.benchmarks.centres.timed import fallow
 from tests.benchmarks.centres.tried import Tried
-from tests.benchmarks.outcome import LEFT, conditions, spread, tell
+from tests.benchmarks.outcome import conditions, kept, spread, tell
 from tests.integration.closed import Centre, federation
 
 from fallow.errors import FallowError
@@ -145,12 +144,6 @@ def _one(seen: dict[str, Any]) -> str:
     return f"{spread(seen['one_s'])['median']:.2f} s" if "one_s" in seen else "?"
 
 
-def kept() -> dict[str, Any]:
-    """The kinds of the last run."""
-    file = LEFT / "centres.json"
-    return dict(json.loads(file.read_text())["figures"]["kinds"]) if file.exists() else {}
-
-
 def main() -> int:
     """Try and show; 1 where something is wrong."""
     usual = [kind for kind in LACKS if kind != OPEN] + list(TOGETHER)
@@ -165,7 +158,8 @@ def main() -> int:
     asked = parser.parse_args()
     for kind in asked.kind:
         lacks(kind)
-    about, found = conditions(), kept() if asked.keep else {}
+    about = conditions()
+    found = kept("centres", about).get("kinds", {}) if asked.keep else {}
     with tempfile.TemporaryDirectory() as folder:
         here = Path(folder)
         expected = trying.expected_variants(here / "local")

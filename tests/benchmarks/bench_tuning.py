@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, left, spread, tell
+from tests.benchmarks.outcome import conditions, kept, spread, tell
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import Place
 from tests.integration.conftest import inside, published
@@ -268,7 +268,8 @@ def main() -> None:
         "--keep", action="store_true", help="other settings of the last run stay in its outcome"
     )
     asked = parser.parse_args()
-    about, before = conditions(), left("tuning")["figures"] if asked.keep else {}
+    about = conditions()
+    before = kept("tuning", about) if asked.keep else {}
     packed = ensure_sif("analysis")
     digest = f"sha256:{packed.sha256}"
     with tempfile.TemporaryDirectory() as folder:

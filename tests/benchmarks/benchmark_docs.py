@@ -53,7 +53,8 @@ def quoted(document: Document) -> Iterator[str]:
     """Its table, and how it was made."""
     module = import_module(f"tests.benchmarks.bench_{document['benchmark']}")
     yield from markdown(module.table(document["figures"]))
-    yield f"\n`{document['conditions']['command']}`, {made(document['conditions'])}.\n"
+    runs = [*document["conditions"].get("earlier", []), document["conditions"]]
+    yield "\n" + "; then ".join(f"`{run['command']}`, {made(run)}" for run in runs) + ".\n"
 
 
 def made(conditions: Document) -> str:

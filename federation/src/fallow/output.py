@@ -6,14 +6,15 @@ import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Callable, TypeVar
+from typing import TYPE_CHECKING, Any, Callable, TypeVar
 
 import click
-from rich.console import Console, Group, RenderableType
-from rich.markup import escape
-from rich.table import Table
 
 from fallow.errors import NotAvailableError
+
+if TYPE_CHECKING:  # a launcher shows nothing, and holds no libraries for it
+    from rich.console import Console, RenderableType
+    from rich.table import Table
 
 T = TypeVar("T")
 
@@ -33,12 +34,17 @@ def show(
 
 def console() -> Console:
     """The screen; where nobody looks at one, it is as wide as a table has to be."""
+    from rich.console import Console
+
     found = Console()
     return found if found.is_terminal else Console(width=200)
 
 
 def table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str], *, title: str = "") -> Table:
     """`rows` as a table of `columns`."""
+    from rich.markup import escape
+    from rich.table import Table
+
     made = Table(title=title or None, title_justify="left")
     for column in columns:
         numeric = all(isinstance(row.get(column), (int, float)) for row in rows) and bool(rows)
@@ -64,7 +70,9 @@ def keep_showing(
     Raises:
         NotAvailableError: Nobody answers at the beginning.
     """
+    from rich.console import Group
     from rich.live import Live
+    from rich.markup import escape
 
     found = fetch()
     with suppress(KeyboardInterrupt), Live(screen(found), console=console(), auto_refresh=False) as live:
@@ -81,6 +89,7 @@ def keep_showing(
 @contextmanager
 def bars(*, quiet: bool) -> Iterator[Told | None]:
     """A bar for each piece of work on the terminal's error stream; None where nobody looks."""
+    from rich.console import Console
     from rich.progress import Progress, TaskID
 
     screen = Console(stderr=True)

@@ -5,7 +5,8 @@ matcher alone, its negotiator.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from fallow.errors import NotAvailableError
@@ -19,6 +20,31 @@ TOKEN_S = 900
 """How long a token for reading lives; a new one is minted when half of that has passed."""
 
 T = TypeVar("T")
+
+
+@contextmanager
+def asking(what: str) -> Iterator[Any]:
+    """HTCondor's bindings, while nobody else in this process uses them.
+
+    Args:
+        what: Who is asked with them, for an error.
+
+    Raises:
+        NotAvailableError: It does not answer, or refuses.
+    """
+    with LOCK:
+        htcondor = bindings()
+        try:
+            yield htcondor
+        except (htcondor.HTCondorException, OSError) as error:
+            said = " ".join(str(error).split())
+            raise NotAvailableError(f"The {what} does not answer: {said}", retryable=True) from error
+
+
+def hub_schedd(htcondor: Any, settings: HubSettings) -> Any:
+    """The hub's schedd, where its collector says that it is."""
+    collector = htcondor.Collector(settings.collector_address)
+    return htcondor.Schedd(collector.locate(htcondor.DaemonType.Schedd, settings.schedd_name))
 
 
 class Pool:
@@ -76,23 +102,18 @@ class Pool:
         return self._ask("negotiator", call)
 
     def _ask(self, what: str, call: Callable[[Any], T]) -> T:
-        with LOCK:
-            htcondor = bindings()
-            try:
-                self._renew()
-                collector = htcondor.Collector(self._settings.collector_address)
-                if what == "collector":
-                    return call(collector)
-                if what == "negotiator":
-                    return call(htcondor.Negotiator(collector.locate(htcondor.DaemonType.Negotiator)))
-                if self._schedd is None:
-                    place = collector.locate(htcondor.DaemonType.Schedd, self._settings.schedd_name)
-                    self._schedd = htcondor.Schedd(place)
-                return call(self._schedd)
-            except (htcondor.HTCondorException, OSError) as error:
-                self._schedd = None
-                said = " ".join(str(error).split())
-                raise NotAvailableError(f"The {what} does not answer: {said}", retryable=True) from error
+        with asking(what) as htcondor:
+            self._renew()
+            collector = htcondor.Collector(self._settings.collector_address)
+            if what == "collector":
+                return call(collector)
+            if what == "negotiator":
+                return call(htcondor.Negotiator(collector.locate(htcondor.DaemonType.Negotiator)))
+            known, self._schedd = self._schedd, None  # where the call fails it is located anew
+            known = known or hub_schedd(htcondor, self._settings)
+            answer = call(known)
+            self._schedd = known
+            return answer
 
     def _renew(self) -> None:
         now = int(time.time())

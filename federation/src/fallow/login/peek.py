@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from typing import Any
 
-import jwt
-
 from fallow.errors import FallowError
 
 
@@ -16,6 +14,8 @@ def peek(token: str) -> tuple[dict[str, Any], dict[str, Any]]:
     Raises:
         FallowError: It is no JWT.
     """
+    import jwt  # holds 9 MB of libraries, and a launcher that looks at no token should not
+
     try:
         parts = jwt.decode_complete(token, options={"verify_signature": False})
     except (jwt.PyJWTError, ValueError, TypeError, RecursionError) as error:

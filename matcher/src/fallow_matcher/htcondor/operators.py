@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from fallow.errors import NotAvailableError
-from fallow.queue.session import LOCK, bindings, install_token
+from fallow.queue.session import install_token
 from fallow_matcher.htcondor import effective, keys
 from fallow_matcher.htcondor.idtokens import USER_RIGHTS, Mint, Minted
 from fallow_matcher.identities import operator_identity
+from fallow_matcher.pool import asking, hub_schedd
 from fallow_matcher.settings import HubSettings
 
 TOKEN_S = 600
@@ -44,13 +44,6 @@ def on_queue(settings: HubSettings, token: str, call: Callable[[Any], T]) -> T:
     Raises:
         NotAvailableError: The queue does not answer, or refuses.
     """
-    with LOCK:
-        htcondor = bindings()
+    with asking("queue") as htcondor:
         install_token(settings.trust_domain, token)
-        try:
-            collector = htcondor.Collector(settings.collector_address)
-            place = collector.locate(htcondor.DaemonType.Schedd, settings.schedd_name)
-            return call(htcondor.Schedd(place))
-        except (htcondor.HTCondorException, OSError) as error:
-            said = " ".join(str(error).split())
-            raise NotAvailableError(f"The queue does not answer: {said}", retryable=True) from error
+        return call(hub_schedd(htcondor, settings))

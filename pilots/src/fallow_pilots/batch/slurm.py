@@ -85,7 +85,7 @@ def until_taken(nodes: Iterable[Node], takings: Iterable[answers.Taking]) -> tup
     for taking in takings:
         for host in answers.hosts(taking.nodes):
             taken[host] = min(taking.since, taken.get(host, taking.since))
-    return tuple(replace(node, free_until=taken.get(node.name)) for node in nodes)
+    return tuple(replace(node, free_until=taken[node.name]) if node.name in taken else node for node in nodes)
 
 
 def fits_plan(hole: Hole, nodes: Iterable[Node], planned: Collection[str], now: datetime) -> int:

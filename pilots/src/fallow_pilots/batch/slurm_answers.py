@@ -80,11 +80,11 @@ def parse_test(text: str) -> datetime:
 
 
 def _rows(text: str, header: str, program: str) -> Iterator[list[str]]:
-    lines = text.splitlines()
-    if not lines or lines[0].strip() != header:
+    lines = (line.group() for line in re.finditer(r"[^\r\n]+", text))  # one by one: there may be very many
+    if next(lines, "").strip() != header:
         raise BatchError(f"{program} gave no usable answer: it begins with {text[:80]!r}.")
     width = header.count("|")
-    split = (line.split("|", width) for line in lines[1:] if line.strip())
+    split = (line.split("|", width) for line in lines if line.strip())
     return (fields for fields in split if len(fields) == width + 1)
 
 
