@@ -84,7 +84,8 @@ def test_the_share_of_slots_follows_the_policy(pool: Pool, race: list[Job]) -> N
     for name in ("alder", "birch", "cedar", "doum"):
         got, due = (sum(pair[which] == name for pair in pairs) / len(pairs) for which in (0, 1))
         # ten points, or one job where there are fewer than ten to compare
-        assert abs(got - due) <= max(0.10, 1 / len(pairs)), (name, got, due, pairs)
+        told = " ".join(f"{was}/{should}" for was, should in pairs)
+        assert abs(got - due) <= max(0.10, 1 / len(pairs)), f"{name}: {got:.2f}, due {due:.2f}: {told}"
 
 
 def test_the_free_rider_waits_longer_than_who_gives(race: list[Job]) -> None:
