@@ -29,7 +29,7 @@ from tests.integration.pilots.sites import Site
 from tests.integration.pilots.work import LONG, removed, status_of, submitted
 
 from fallow.client import connect
-from fallow.queue import Queue
+from fallow.queue.client import Queue
 from fallow.queue.hub import open_queue
 from fallow.queue.session import bindings
 from fallow_testbed import hub, people

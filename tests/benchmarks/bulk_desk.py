@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from fallow.client import connect
-from fallow.queue import JobSpec, JobState, Queue
+from fallow.queue import JobSpec, JobState
+from fallow.queue.client import Queue
 from fallow.queue.hub import open_queue
 from snakemake_executor_plugin_fallow.executor import Executor
 

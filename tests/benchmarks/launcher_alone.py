@@ -8,7 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import fallow_pilots.cli  # noqa: F401 - the command imports it
+import fallow.cli  # noqa: F401 - the command imports it
+import fallow_pilots.commands.launch  # noqa: F401 - so does `fallow pilot run`
 from fallow_pilots.centre import Centre
 
 

@@ -1,4 +1,4 @@
-"""The part of `fallow.queue.Queue` that the plugin uses."""
+"""The part of `fallow.queue.client.Queue` that the plugin uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fallow.queue import JobRecord, JobSpec
 
 
 class QueueLike(Protocol):
-    """See `fallow.queue.Queue`."""
+    """See `fallow.queue.client.Queue`."""
 
     def submit(self, specs: Sequence[JobSpec]) -> list[str]: ...  # noqa: D102
     def status(self, run: str, *, ended: bool = False) -> dict[str, JobRecord]: ...  # noqa: D102

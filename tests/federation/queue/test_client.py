@@ -10,7 +10,9 @@ import jwt
 import pytest
 
 from fallow.errors import NotAvailableError, RefusedError, UsageError
-from fallow.queue import JobSpec, JobState, Queue, QueueToken, client
+from fallow.queue import JobSpec, JobState, client
+from fallow.queue.client import Queue
+from fallow.queue.session import QueueToken
 
 ALICES = jwt.encode({"sub": "alder.alice@fallow.test"}, "k" * 32)
 FEDERATION = SimpleNamespace(trust_domain="fallow.test", collector="hub:9618", schedd="hub")

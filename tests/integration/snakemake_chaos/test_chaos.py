@@ -19,7 +19,7 @@ from tests.integration.snakemake_chaos.faults import PERSON, Chaos
 from tests.integration.test_executor import Workflow
 
 from fallow.client import connect
-from fallow.queue import Queue
+from fallow.queue.client import Queue
 from fallow.queue.hub import open_queue
 from fallow_testbed.images import ensure_sif
 from fallow_testbed.testbed import Testbed

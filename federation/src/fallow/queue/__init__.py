@@ -1,8 +1,9 @@
-"""The client's side of a federation's HTCondor queue: submit, follow, remove, fetch."""
+"""The client's side of a federation's HTCondor queue: submit, follow, remove, fetch.
 
-from fallow.queue.client import Queue
+What jobs are is here; whoever asks a queue opens it by `fallow.queue.hub`, which brings the libraries for it.
+"""
+
 from fallow.queue.records import JobRecord, JobState
-from fallow.queue.session import QueueToken
 from fallow.queue.spec import JobSpec
 
-__all__ = ["JobRecord", "JobSpec", "JobState", "Queue", "QueueToken"]
+__all__ = ["JobRecord", "JobSpec", "JobState"]
