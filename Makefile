@@ -18,12 +18,11 @@ help: ## show this list
 machine:
 	@containers/setup-machine.sh
 
-.venv/.ready: requirements/dev.txt $(PARTS:%=%/pyproject.toml) | machine
+.venv/.ready: requirements/install requirements/dev.txt $(PARTS:%=%/pyproject.toml) | machine
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or later is needed; name one: make PYTHON=python3.12 …")'
 	echo "setup: Python environment in .venv" >&2
 	$(PYTHON) -m venv --clear .venv
-	$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	for part in $(PARTS); do $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e $$part; done
+	requirements/install $(PARTS)
 	touch $@
 
 demo: .venv/.ready ## run a variant-calling workflow across three centres on this machine

@@ -61,8 +61,8 @@ def expected(jobs: list[Job], standings: dict[tuple[str, str], Place]) -> list[t
         assert job.matched is not None
         waiting: dict[str, list[float]] = collections.defaultdict(list)
         for other in jobs:
-            late = (other.matched or 0) >= job.matched + CYCLE_S
-            if other.submitted <= job.matched - CYCLE_S and (late or other is job):
+            earlier = other.submitted <= job.matched - CYCLE_S
+            if other is job or (earlier and (other.matched or 0) >= job.matched + CYCLE_S):
                 waiting[centre(other)].append(other.submitted)
         if job.matched < first + 3 * CYCLE_S or len(waiting) < 2:
             continue
