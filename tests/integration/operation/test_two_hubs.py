@@ -18,13 +18,13 @@ import pytest
 from tests.integration.campaigns import work
 from tests.integration.campaigns.test_campaigns import name_of, written
 from tests.integration.conftest import inside, published
-from tests.integration.pilots.work import LONG, computes, removed, status_of, submitted
+from tests.integration.pilots.work import LONG, removed, status_of, submitted
 from tests.integration.security.test_keys import exchanges, part
 from tests.integration.test_executor import Workflow
 
 from fallow.client import connect
 from fallow.ledger.messages import Line
-from fallow.queue import JobRecord
+from fallow.queue import JobRecord, JobState
 from fallow.queue.ids import place_of
 from fallow_testbed import hub, issuer, network, people
 from fallow_testbed.images import ensure_sif
@@ -92,7 +92,7 @@ def story(bed: Testbed, tmp_path_factory: pytest.TempPathFactory) -> Story:
     at_desk(published, packed.sif, image)
     at_desk(submitted, RUN, [job("second", image, LONG)])
     at_desk(submitted, RUN, [job("first", image, LONG)], **FIRST)
-    wait_until(lambda: compute(at_desk(status_of, RUN), "first", "second"), "both jobs' start", 150, 0.5)
+    wait_until(lambda: computes(at_desk(status_of, RUN), "first", "second"), "both jobs' start", 150, 0.5)
     seen = Story(bed, at_desk, at_desk(status_of, RUN))
     document = written(
         tmp_path_factory.mktemp("c-pair"), image, [f"r{number},well" for number in range(ROWS)]
@@ -148,8 +148,8 @@ def job(name: str, image: str, argv: tuple[str, ...]) -> dict[str, Any]:
     return {"key": name, "name": name, "image": image, "argv": argv}
 
 
-def compute(found: dict[str, JobRecord], *names: str) -> bool:
-    return all(name in found and computes(found[name]) for name in names)
+def computes(found: dict[str, JobRecord], *names: str) -> bool:
+    return all(name in found and found[name].state is JobState.RUNNING for name in names)
 
 
 def pool(bed: Testbed, *argv: str) -> CompletedProcess[str]:

@@ -38,9 +38,17 @@ def running_job(site: Site, submit: Callable[..., Batch]) -> tuple[Batch, dict[s
     site.wait_for_pilots()
     batch = submit({"long": LONG}, centre=site.name)
     batch.wait_running()
+    # A job that a pilot refuses, as it is about to leave, runs for a moment in the queue alone.
+    wait_until(lambda: computes(site), f"a payload at {site.name}", 120, pause_s=0.2)
     (job,) = batch.records().values()
     (pilot,) = (row for row in site.pilots() if row["pilot"] == job.pilot)
     return batch, pilot
+
+
+def computes(site: Site) -> bool:
+    """Whether a payload that does what `LONG` does is among the processes of the centre's nodes."""
+    nodes = site.layout.nodes(site.name)
+    return any(node.run(["pgrep", "-f", "^sleep 600$"], check=False).returncode == 0 for node in nodes)
 
 
 def ended(site: Site, pilot: dict[str, object]) -> dict[str, object]:

@@ -21,11 +21,6 @@ STUBBORN = ("sh", "-c", f'{STARTS} trap "" TERM; while test "${{starts:-0}}" -lt
 """The same, but it does not stop when it is asked to."""
 
 
-def computes(job: JobRecord) -> bool:
-    """Whether it does: a job that a pilot refuses, as it is about to leave, runs for a moment and has not been started."""
-    return job.state is JobState.RUNNING and job.starts > 0
-
-
 @dataclass
 class Batch:
     """Jobs of one run of a user."""
@@ -47,7 +42,7 @@ class Batch:
         """Wait until every job computes."""
         self.wait(
             f"the start of the jobs {', '.join(self.ids)}",
-            lambda found: all(computes(job) for job in found.values()),
+            lambda found: all(job.state is JobState.RUNNING and job.started for job in found.values()),
             deadline_s,
         )
 
