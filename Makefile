@@ -18,7 +18,7 @@ help: ## show this list
 machine:
 	@containers/setup-machine.sh
 
-.venv/.ready: requirements/install requirements/dev.txt $(PARTS:%=%/pyproject.toml) | machine
+.venv/.ready: requirements/install requirements/index.sh requirements/dev.txt $(PARTS:%=%/pyproject.toml) | machine
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "setup: Python 3.11 or later is needed; name one: make PYTHON=python3.12 …")'
 	echo "setup: Python environment in .venv" >&2
 	$(PYTHON) -m venv --clear .venv

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import trustme
+from tests.federation.tokens.conftest import AUDIENCE, NOW
 
 from fallow.tokens import TokenError, TrustedIssuer, TrustedIssuers, Validator
 
-NOW = 1767225600
 HOUR = 3600
-AUDIENCE = "https://storage.site.org"
 OIDC = "/.well-known/openid-configuration"
 
 

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from tests.federation.tokens.keys.issuer import HOUR, NOW, OIDC, Context
+from tests.federation.tokens.conftest import NOW
+from tests.federation.tokens.keys.issuer import HOUR, OIDC, Context
 
 
 def test_keys_are_fetched_again_after_six_hours(world: Context, attacker: Any) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 import trustme
-from tests.federation.tokens.keys.issuer import AUDIENCE, HOUR, NOW, OIDC, Context, IssuerServer
+from tests.federation.tokens.conftest import AUDIENCE, NOW
+from tests.federation.tokens.keys.issuer import HOUR, OIDC, Context, IssuerServer
 
 from fallow.errors import NotAvailableError
 from fallow.tokens import TrustedIssuer, default_validator, validate

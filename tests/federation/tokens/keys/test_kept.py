@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.federation.tokens.keys.issuer import HOUR, NOW, Context
+from tests.federation.tokens.conftest import NOW
+from tests.federation.tokens.keys.issuer import HOUR, Context
 
 from fallow.tokens.store import KeyStore, Stored
 
