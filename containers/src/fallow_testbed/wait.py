@@ -4,25 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from fallow.errors import NotAvailableError
 from fallow_testbed.host import Host
 from fallow_testbed.patience import Patience
 
+T = TypeVar("T")
 
-def wait_until(condition: Callable[[], bool], what: str, deadline_s: float, pause_s: float = 0.05) -> None:
-    """Return as soon as `condition` holds.
+
+def wait_until(condition: Callable[[], T], what: str, deadline_s: float, pause_s: float = 0.05) -> T:
+    """Return what `condition` gives as soon as that holds (is true, or not empty).
 
     Raises:
         NotAvailableError: It did not hold within `deadline_s` (of an idle machine, see `Patience`).
     """
     patience = Patience(deadline_s)
-    while not condition():
+    while not (found := condition()):
         if patience.over():
             raise NotAvailableError(
                 f"{what} was not ready within {deadline_s:.0f} s.", remedy="Look into its log."
             )
         time.sleep(pause_s)
+    return found
 
 
 def serve(

@@ -79,8 +79,7 @@ def join(one: Tried) -> None:
         wait_until(lambda: bool(site.pilots(code=BROKEN)), f"the refusal of {site.name}", 240, 0.5)
         one.seen |= {"refuses": True, "told": [site.pilots(code=BROKEN)[0]["reason"]]}
         return
-    site.wait_for_pilots(one.centre.declared.nodes, 300)
-    name = site.pilots(state="running")[0]["pilot"]
+    name = site.wait_for_pilots(one.centre.declared.nodes, 300)[0]["pilot"]
     path = f"/home/pilot/state/pilots/{name}/node.json"
     checked = json.loads(site.login.run(["cat", path]).stdout)
     about = {TOLD[lack] for lack in one.centre.declared.model_fields_set if lack in TOLD}

@@ -130,7 +130,7 @@ def produced(
         )
 
     done(count // 10)
-    victim = alder.pilots(state="running")[0]
+    victim = alder.wait_for_pilots()[0]
     alder.login.run(["scancel", "--signal=KILL", "--full", victim["native_id"]])
     done(count // 4)
     cedar.fallow("withdraw", "--now")

@@ -73,14 +73,14 @@ class Site:
         said = self.login.run(["squeue", "-h", "-t", "all", "-j", native_id, "-o", "%T"], check=False)
         return said.stdout.strip()
 
-    def wait_for_pilots(self, count: int = 1, deadline_s: float = 180) -> None:
-        """Wait until so many pilots run."""
-        wait_until(
-            lambda: len(self.pilots(state="running")) >= count,
-            f"{count} pilots at {self.name}",
-            deadline_s,
-            pause_s=0.5,
-        )
+    def wait_for_pilots(self, count: int = 1, deadline_s: float = 180) -> list[dict[str, Any]]:
+        """Wait until so many pilots run; what `list` said of them then (a moment later one may have left)."""
+
+        def enough() -> list[dict[str, Any]]:
+            found = self.pilots(state="running")
+            return found if len(found) >= count else []
+
+        return wait_until(enough, f"{count} pilots at {self.name}", deadline_s, pause_s=0.5)
 
     def launcher_pid(self) -> int:
         """The launcher's process on the login host."""

@@ -14,16 +14,18 @@ def test_the_next_pilot_on_the_node_removes_what_a_killed_one_left(
     site: Callable[[str], Site], bed: Testbed
 ) -> None:
     birch = site("birch")
-    birch.wait_for_pilots()
     [node] = bed.layout().nodes("birch")
 
     def directories() -> set[str]:
         listed = node.run(["find", "/scratch", "-mindepth", "1", "-maxdepth", "1", "-name", "fallow-*"])
         return set(listed.stdout.split())
 
-    victim = birch.pilots(state="running")[0]
-    mark = f"-{victim['pilot']}-"
-    wait_until(lambda: any(mark in path for path in directories()), "the pilot's directory", 60)
-    [left] = [path for path in directories() if mark in path]
-    birch.login.run(["scancel", "--signal=KILL", "--full", victim["native_id"]])
+    def at_work() -> list[tuple[str, str]]:
+        """Pilots that run, and their directories; the one that `list` names may just be leaving."""
+        there = directories()
+        rows = birch.wait_for_pilots()
+        return [(row["native_id"], path) for row in rows for path in there if f"-{row['pilot']}-" in path]
+
+    [(native_id, left), *_] = wait_until(at_work, "a pilot and its directory", 120)
+    birch.login.run(["scancel", "--signal=KILL", "--full", native_id])
     wait_until(lambda: left not in directories(), "the removal by the next pilot", 180, pause_s=0.5)

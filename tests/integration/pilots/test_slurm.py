@@ -86,8 +86,7 @@ def fitting(site: Site) -> dict[str, Any]:
 
 def running(site: Site) -> dict[str, Any]:
     """The one pilot that runs."""
-    site.wait_for_pilots(deadline_s=120)
-    return site.pilots(state="running")[0]
+    return site.wait_for_pilots(deadline_s=120)[0]
 
 
 def test_a_pilot_fills_the_hole_before_a_planned_job_and_no_more(alder: Site) -> None:
