@@ -7,12 +7,13 @@ from typing import Annotated, Optional
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     ConfigDict,
     Field,
     StringConstraints,
     model_validator,
 )
+
+from fallow.documented import Documented
 
 
 def _in_utc(moment: datetime) -> datetime:
@@ -33,10 +34,10 @@ UtcMoment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 """A moment with a time zone, kept in UTC."""
 
 
-class Message(BaseModel):
+class Message(Documented):
     """Base of what passes between parts: immutable; unknown fields are dropped: newer parts may say more."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="ignore")
 
 
 class OfferState(str, Enum):

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ConfigDict, ValidationError
 
+from fallow.documented import Documented
 from fallow.errors import SettingsError
 
 if sys.version_info >= (3, 11):
@@ -18,10 +19,10 @@ else:  # pragma: no cover - old login nodes
 T = TypeVar("T", bound="Settings")
 
 
-class Settings(BaseModel):
-    """Base of every settings model: immutable, refuses unknown names, takes its field docs from docstrings."""
+class Settings(Documented):
+    """Base of every settings model: immutable, refuses unknown names."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 def load(model: type[T], path: Path) -> T:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
 
+from fallow.documented import Documented
 from fallow.errors import SettingsError
 from fallow.settings import parse
 from fallow_pilots.policy import DEFAULT_PATH, Policy, policy_path, read_policy
@@ -55,10 +55,11 @@ def test_the_policy_shown_to_site_admins_is_valid(tmp_path: Path) -> None:
     assert read_policy(path).when.queue_below == 10
 
 
-def documented(model: type[BaseModel]) -> Iterator[tuple[str, bool]]:
+def documented(model: type[Documented]) -> Iterator[tuple[str, bool]]:
+    told = model.meanings()
     for name, field in model.model_fields.items():
-        yield f"{model.__name__}.{name}", bool(field.description)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        yield f"{model.__name__}.{name}", name in told
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Documented):
             yield from documented(field.annotation)
 
 

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 from typing import Annotated, Optional
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, field_validator, model_validator
 
+from fallow.documented import Documented
 from fallow.images.architecture import USUAL, Architecture
 from fallow.messages import Digest
 
@@ -22,10 +23,10 @@ def image_path(digest: str) -> str:
     return "/fallow/images/" + digest.replace(":", "-") + ".sif"
 
 
-class JobSpec(BaseModel):
+class JobSpec(Documented):
     """One job. All of it ends up in the job ad, which others may read: secrets belong into `input_files`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     run: Run
     """The client's run: groups jobs for queries and removal."""
@@ -47,7 +48,7 @@ class JobSpec(BaseModel):
     """Which of the submitter's waiting jobs goes first: the greater one."""
     directory: Path
     """Absolute local directory that the job belongs to; `Queue.fetch` may name another."""
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
     """Environment variables of the job; never secrets."""
     notes: Optional[Annotated[str, StringConstraints(max_length=1000, pattern=r"^s3://[!-~]+$")]] = None
     """Where in the user's storage the job says what it writes while it runs."""

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from math import ceil
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from fallow.documented import Documented
 from fallow_matcher.simulation.books import Books
 from fallow_matcher.simulation.engine import Result, Run
 from fallow_matcher.simulation.workload import Step, Workload
@@ -17,10 +18,10 @@ SHORTEST_S = 10.0
 Job Scheduling (JSSPP 1998)."""
 
 
-class Figures(BaseModel):
+class Figures(Documented):
     """Figures of the jobs of one centre, or of all."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     centre: str
     """The centre; empty for all."""
@@ -53,10 +54,10 @@ class Figures(BaseModel):
     """How much longer these jobs wait than alone; below 0 if they wait less."""
 
 
-class Comparison(BaseModel):
+class Comparison(Documented):
     """What one policy does."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     policy: str
     total: Figures

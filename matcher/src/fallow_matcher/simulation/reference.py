@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator
 
 import click
-from pydantic import BaseModel
 
+from fallow.documented import Documented
 from fallow.reference import tables
 from fallow_matcher.simulation.command import simulate
 from fallow_matcher.simulation.federation import Federation
@@ -87,9 +87,10 @@ def _parts() -> Iterator[str]:
         yield from _fields(model)
 
 
-def _fields(model: type[BaseModel]) -> Iterator[str]:
-    for name, field in model.model_fields.items():
-        yield f"| `{name}` | {' '.join((field.description or name.replace('_', ' ')).split())} |\n"
+def _fields(model: type[Documented]) -> Iterator[str]:
+    told = model.meanings()
+    for name in model.model_fields:
+        yield f"| `{name}` | {told.get(name, name.replace('_', ' '))} |\n"
 
 
 if __name__ == "__main__":

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import ConfigDict
 
+from fallow.documented import Documented
 from fallow.rules import Rules
 from fallow_matcher.simulation.books import Books
 from fallow_matcher.simulation.cheats import attempts
@@ -30,10 +31,10 @@ Progress = Callable[[str, int], None]
 """Told now and then what is being simulated, and how many of its jobs have come."""
 
 
-class Cheat(BaseModel):
+class Cheat(Documented):
     """What one strategy brings the centre that tries it."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     policy: str
     centre: str
@@ -48,10 +49,10 @@ class Cheat(BaseModel):
     """The worst of the other centres' mean waits beside theirs alone."""
 
 
-class Study(BaseModel):
+class Study(Documented):
     """Everything that one call of `fallow simulate` found."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid")
 
     load: str
     """In words: what was simulated."""
