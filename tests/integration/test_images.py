@@ -375,9 +375,8 @@ def bare(cedar: Site, bed: Testbed, signed: dict[str, str]) -> Iterator[Site]:
 def test_without_fuse_an_image_is_unpacked_once_by_a_pilot(
     bare: Site, submit: Callable[..., Batch], first: str
 ) -> None:
-    words(submit, first, count=3).wait_done()
-    [pilot] = {row["pilot"] for row in bare.pilots(state="running")}
-    said = (bare.policy.parent / "state" / "pilots" / pilot / "pilot.log").read_text()
+    [pilot] = {job.pilot for job in words(submit, first, count=3).wait_done().values()}
+    said = (bare.policy.parent / "state" / "pilots" / str(pilot) / "pilot.log").read_text()
     assert said.count(f"image {first} is unpacked") == 1
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
 from tests.integration.pilots.sites import Site
@@ -56,14 +57,17 @@ def pilot(alder: Site, operator: Operator) -> dict[str, str]:
         )
         return dict(line.split() for line in seen.stdout.splitlines())
 
-    rows = {row["pilot"]: row for row in alder.pilots(state="running")}
-    wait_until(lambda: bool(set(rows) & set(listed())), "a pilot of alder in the pool", 60, pause_s=0.5)
-    slots = listed()
-    name = sorted(set(rows) & set(slots))[0]
-    master = f"{name}@{rows[name]['node']}"
+    def both() -> list[tuple[dict[str, Any], str]]:
+        slots = listed()
+        rows = alder.pilots(state="running")
+        return [(row, slots[row["pilot"]]) for row in rows if row["pilot"] in slots]
+
+    (row, slot), *_ = wait_until(both, "a pilot of alder in the pool", 120, pause_s=0.5)
+    name = row["pilot"]
+    master = f"{name}@{row['node']}"
     named = ("condor_status", "-master", "-constraint", f'Name == "{master}"', "-af", "Name")
     wait_until(lambda: bool(operator(*named).stdout), "the pilot's master in the pool", 60, pause_s=0.5)
-    return {"pilot": name, "master": master, "slot": slots[name], "job": rows[name]["native_id"]}
+    return {"pilot": name, "master": master, "slot": slot, "job": row["native_id"]}
 
 
 def seen_by_hub(operator: Operator, pilot: str) -> list[str]:

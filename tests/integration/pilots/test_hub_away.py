@@ -71,16 +71,14 @@ def during(alder: Site, birch: Site, cedar: Site, seen: Outage) -> None:
         """A pilot ends, and the launcher, killed and started again meanwhile, replaces it as the policy says."""
         birch.kill_launcher()
         birch.start_launcher()
-        wait_until(lambda: bool(birch.active()), "a pilot", 60, pause_s=0.5)  # an idle one may just have left
-        victim, *_ = birch.active()
+        victim, *_ = wait_until(birch.active, "a pilot", 60, pause_s=0.5)  # an idle one may just have left
         birch.login.run(["scancel", victim["native_id"]])
         known = {row["pilot"] for row in birch.pilots()}
 
         def added() -> list[dict[str, Any]]:
             return [row for row in birch.active() if row["pilot"] not in known]
 
-        wait_until(lambda: bool(added()), "a new pilot", 60, pause_s=0.5)
-        seen.new_pilot = added()[0]
+        seen.new_pilot = wait_until(added, "a new pilot", 60, pause_s=0.5)[0]
         wait_until(
             lambda: "keeps to its policy" in status()["hub"],
             "the launcher's word on the hub",
