@@ -76,7 +76,8 @@ def during(alder: Site, birch: Site, cedar: Site, seen: Outage) -> None:
         known = {row["pilot"] for row in birch.pilots()}
 
         def added() -> list[dict[str, Any]]:
-            return [row for row in birch.active() if row["pilot"] not in known]
+            asked_for = [row for row in birch.active() if row["state"] != "intent"]
+            return [row for row in asked_for if row["pilot"] not in known]
 
         seen.new_pilot = wait_until(added, "a new pilot", 60, pause_s=0.5)[0]
         wait_until(

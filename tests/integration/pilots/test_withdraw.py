@@ -77,7 +77,7 @@ def test_the_batch_system_holds_no_pilot_when_the_command_returns(
 ) -> None:
     one = withdrawals[kind]
     assert one.left == {}
-    assert re.search(r"^ +0\.[0-9] s: [1-9] running", one.said, re.MULTILINE), "progress is shown"
+    assert re.search(r"^ +[0-9]+\.[0-9] s: [1-9] running", one.said, re.MULTILINE), "progress is shown"
 
 
 @pytest.mark.parametrize("kind", ["deadline", "now"])
