@@ -78,7 +78,7 @@ class Launcher:
         publish: Callable[[Offer], None],
         reported: Reported,
         clock: Callable[[], datetime] = utc_now,
-        prefetch: Callable[[Policy], None] = lambda _: None,
+        prefetch: Callable[[Policy, Offer], None] = lambda *_: None,
         relay: Callable[[Federation], str | None] = lambda _: None,
         people: People | None = None,
     ) -> None:
@@ -149,7 +149,7 @@ class Launcher:
         if trouble is None:
             self.watch.hear(view.records)
             if read_halt(self._store) is None:
-                self._prefetch(self.policy)
+                self._prefetch(self.policy, offer)
         report = Report(
             at=self._clock().isoformat(timespec="seconds"),
             launched=launched,

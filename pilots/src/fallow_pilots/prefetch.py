@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import platform
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from typing import TYPE_CHECKING, Callable
 
 from fallow.errors import FallowError
+from fallow.images.architecture import USUAL, among
 from fallow.images.client import ImageClient
 from fallow.images.messages import Wanted
+from fallow.offers import Offer
 from fallow_pilots.images.hub import HubImages
 from fallow_pilots.images.store import ImageStore
 from fallow_pilots.policy import Policy
@@ -26,8 +29,14 @@ GIVEN_UP_S = 600.0
 """How long an image that could not be fetched is left alone."""
 
 
-def fitting(policy: Policy, wanted: Iterable[Wanted]) -> list[str]:
-    """The digests, without `sha256:`, of images that jobs need which the policy lets in; those of most jobs first.
+def architectures(offer: Offer) -> Set[str]:
+    """What the centre's nodes are, as its pilots found; what this host is, where none has told yet."""
+    told = [shape.capabilities for shape in offer.shapes if shape.capabilities]
+    return {among(words) or USUAL for words in told} or {platform.machine()}
+
+
+def fitting(policy: Policy, machines: Set[str], wanted: Iterable[Wanted]) -> list[str]:
+    """The digests, without `sha256:`, of images that jobs need which the centre takes; those of most jobs first.
 
     What the policy says of registries is for pilots, which ask them; such images are not fetched before.
     """
@@ -35,7 +44,8 @@ def fitting(policy: Policy, wanted: Iterable[Wanted]) -> list[str]:
     found: dict[str, int] = {}
     for one in wanted:
         let_in = (
-            _admits(one.work_type, terms.work_types, terms.refused_work_types)
+            one.architecture in machines
+            and _admits(one.work_type, terms.work_types, terms.refused_work_types)
             and _admits(one.centre, terms.centres, terms.refused_centres)
             and _admits(one.project, terms.projects, terms.refused_projects)
             and (not terms.images or one.digest in terms.digests)
@@ -68,25 +78,27 @@ class Prefetcher:
         self._next = float("-inf")
         self._failed: dict[str, float] = {}
 
-    def kick(self, policy: Policy) -> None:
+    def kick(self, policy: Policy, offer: Offer) -> None:
         """Look what is needed, unless that goes on already or was done a moment ago."""
         now = self._clock()
         if not policy.prefetches or now < self._next or (self._thread and self._thread.is_alive()):
             return
         self._next = now + EVERY_S
-        self._thread = threading.Thread(target=self._run, args=(policy,), name="prefetch", daemon=True)
+        self._thread = threading.Thread(
+            target=self._run, args=(policy, architectures(offer)), name="prefetch", daemon=True
+        )
         self._thread.start()
 
-    def _run(self, policy: Policy) -> None:
+    def _run(self, policy: Policy, machines: Set[str]) -> None:
         try:
-            self.fetch(policy)
+            self.fetch(policy, machines)
         except Exception:
             log.exception("images that waiting jobs need could not be fetched")
 
-    def fetch(self, policy: Policy) -> None:
+    def fetch(self, policy: Policy, machines: Set[str]) -> None:
         """Fetch what is needed and not there."""
         try:
-            digests = fitting(policy, ImageClient(self._hub).wanted())
+            digests = fitting(policy, machines, ImageClient(self._hub).wanted())
         except FallowError as error:
             log.warning("the hub does not say which images jobs need: %s", error)
             return

@@ -242,13 +242,13 @@ def test_an_image_that_jobs_need_stays(
 def test_launchers_learn_which_images_jobs_wait_for(
     images: Images, alice: Headers, launcher: Headers, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    digest = images.publish(alice, b"queued")
+    digest = images.publish(alice, b"queued", architecture="aarch64")
     ad = {"ContainerImage": f"/fallow/images/{digest.replace(':', '-')}.sif", "FallowUserCentre": "north"}
     gone = {"ContainerImage": f"/fallow/images/sha256-{'b' * 64}.sif"}
     monkeypatch.setattr(services.pool, "jobs", lambda *_: [ad, ad, gone])
     found = images.client.get("/v1/queued-images", headers=launcher).json()["images"]
     wanted = {"digest": digest, "jobs": 2, "bytes": 6, "centre": "north", "work_type": "", "project": ""}
-    assert found == [wanted]
+    assert found == [{**wanted, "architecture": "aarch64"}]
 
 
 def test_further_images_of_a_job_are_needed_too_and_nonsense_is_not() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 Architecture = Literal["x86_64", "aarch64", "ppc64le"]
 """As `uname -m` says it; HTCondor's `Arch` is the same, and compares without regard to case."""
@@ -13,6 +14,11 @@ USUAL: Architecture = "x86_64"
 _AT = 45
 """Where a SIF says it, after launch line, magic and version; see github.com/apptainer/sif, `pkg/sif/sif.go`."""
 _CODES: dict[bytes, Architecture] = {b"02": "x86_64", b"04": "aarch64", b"06": "ppc64le"}
+
+
+def among(words: Collection[str]) -> Architecture | None:
+    """The architecture that a node's capabilities name; None where they name none: it is the usual one, or not known."""
+    return next((known for known in get_args(Architecture) if known in words), None)
 
 
 def architecture_of(image: Path) -> Architecture | None:

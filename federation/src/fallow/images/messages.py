@@ -114,6 +114,7 @@ class Wanted(Message):
     centre: str = ""
     work_type: str = ""
     project: str = ""
+    architecture: Architecture = USUAL
 
 
 class AllWanted(Message):

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any
 
 from fallow.admission import ADMISSION
-from fallow.images.architecture import Architecture
+from fallow.images.architecture import among
 from fallow.offers import Condition, Offer, Shape
 from fallow_matcher.explain.demand import Demand
 
@@ -21,9 +21,6 @@ BASE: dict[str, Any] = {
     "CondorVersion": "$CondorVersion: 25.13.2 2026-01-01 $",
 }
 """What every pilot advertises, for a centre of which no pilot has been seen."""
-
-ARCHITECTURES = frozenset(get_args(Architecture))
-"""Words of a shape's capabilities that say which architecture its nodes have; none of them: the usual one."""
 
 UNSAID_S = 366 * 86_400
 """The life of a pilot whose centre does not say it: long enough for every job, so that it hinders none."""
@@ -67,7 +64,7 @@ def slot_of(
         "Disk": int(disk_kb),
         "GPUs": shape.gpus,
     }
-    architecture = next((word for word in shape.capabilities if word in ARCHITECTURES), None)
+    architecture = among(shape.capabilities)
     life_s: float = shape.walltime_s or UNSAID_S
     if demand is not None:
         asked = {

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from fallow.errors import NotAvailableError, RefusedError
+from fallow.images.architecture import USUAL
 from fallow.images.messages import (
     AllWanted,
     Image,
@@ -187,12 +188,13 @@ def get_queued(hub: Hub, caller: Reader) -> AllWanted:  # noqa: ARG001 - a membe
         raise GatewayError(
             503, "temporarily_unavailable", "The queue does not answer.", retry_after_s=30
         ) from error
-    sizes = {
-        digest: hub.store.image_bytes(digest) for digest in dict.fromkeys(need.digest for need, _ in needs)
-    }
+    digests = list(dict.fromkeys(need.digest for need, _ in needs))
+    sizes = {digest: hub.store.image_bytes(digest) for digest in digests}
+    with reading(hub.database) as connection:
+        known = {image.digest: image.architecture for image in catalogue.images(connection, digests)}
     return AllWanted(
         images=[
-            Wanted(**need._asdict(), jobs=jobs, bytes=size)
+            Wanted(**need._asdict(), jobs=jobs, bytes=size, architecture=known.get(need.digest, USUAL))
             for need, jobs in needs
             if (size := sizes[need.digest]) is not None
         ]

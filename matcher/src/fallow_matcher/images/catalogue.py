@@ -53,7 +53,7 @@ def state(
 
 def image(connection: Connection, digest: str) -> Image | None:
     """What is known of an image; None if nobody has published it."""
-    found = _images(connection, [digest])
+    found = images(connection, [digest])
     return found[0] if found else None
 
 
@@ -66,7 +66,7 @@ def page(connection: Connection, after: str) -> Images:
     more = len(rows) > PAGE
     shown = rows[:PAGE]
     return Images(
-        images=_images(connection, [row[0] for row in shown]), after=str(shown[-1][1]) if more else None
+        images=images(connection, [row[0] for row in shown]), after=str(shown[-1][1]) if more else None
     )
 
 
@@ -155,8 +155,8 @@ def _others(name: TagName) -> Any:
     return same & TAG.c.tag.startswith(f"{name.tag}@", autoescape=True)
 
 
-def _images(connection: Connection, digests: Sequence[str]) -> list[Image]:
-    """These images, in this order, without those that nobody has published."""
+def images(connection: Connection, digests: Sequence[str]) -> list[Image]:
+    """What is known of these images, in this order, without those that nobody has published."""
     rows = connection.execute(select(IMAGE).where(IMAGE.c.digest.in_(digests)).order_by(IMAGE.c.id)).all()
     named = _names(connection, digests)
     by_digest: dict[str, list[Row[Any]]] = {}
