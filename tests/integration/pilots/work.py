@@ -34,9 +34,16 @@ class Batch:
         """Each job's record by its name."""
         return dict(self.at(self.person, status_of, self.run))
 
-    def wait(self, what: str, holds: Callable[[dict[str, JobRecord]], bool], deadline_s: float = 150) -> None:
-        """Wait until something holds of the records."""
-        wait_until(lambda: holds(self.records()), what, deadline_s, pause_s=0.5)
+    def wait(
+        self, what: str, holds: Callable[[dict[str, JobRecord]], bool], deadline_s: float = 150
+    ) -> dict[str, JobRecord]:
+        """Wait until all jobs are in the queue and something holds of their records; returns these."""
+
+        def met() -> dict[str, JobRecord]:
+            found = self.records()
+            return found if found.keys() == self.ids.keys() and holds(found) else {}
+
+        return wait_until(met, what, deadline_s, pause_s=0.5)
 
     def wait_running(self, deadline_s: float = 150) -> None:
         """Wait until every job computes."""
@@ -48,12 +55,11 @@ class Batch:
 
     def wait_done(self, deadline_s: float = 180) -> dict[str, JobRecord]:
         """Wait until every job has ended well, as the same job that was submitted; their records."""
-        self.wait(
+        found = self.wait(
             f"the end of the jobs {', '.join(self.ids)}",
             lambda found: all(job.state is JobState.FINISHED for job in found.values()),
             deadline_s,
         )
-        found = self.records()
         assert all(job.succeeded for job in found.values()), found
         assert {name: job.id for name, job in found.items()} == self.ids, "a job was submitted again"
         return found
