@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from pydantic import ValidationError
 from tests.matcher.campaigns.world import OWNER, Hub, plan, rows
 
 from fallow.campaigns.messages import NewRows
@@ -67,6 +70,20 @@ def test_the_hub_checks_rows_itself(hub: Hub, values: list[str], problem: str) -
     with pytest.raises(UsageError, match=problem):
         hub.inject(plan(), [("good", ["good", "1"]), ("a", values)])
     assert hub.states() == {}
+
+
+@pytest.mark.parametrize(
+    ("more", "problem"),
+    [
+        ({"notes": "\x1b[2J"}, "control character"),
+        ({"stages": [{"name": "one"}, {"name": "one"}]}, "two stages are called 'one'"),
+        ({"stages": [{"name": "one", "after": "two"}, {"name": "two"}]}, "is no earlier stage"),
+        ({"stages": [{"command": ["echo", "{y}"]}]}, "names columns that it has not: y"),
+    ],
+)
+def test_the_hub_checks_the_plan_itself(more: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ValidationError, match=problem):
+        plan(**more)
 
 
 def test_rows_for_a_stage_that_others_waited_for_come_too_late(hub: Hub) -> None:

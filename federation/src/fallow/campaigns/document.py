@@ -1,12 +1,14 @@
 """The campaign document: what a production manager declares, checked as a whole before anything is sent."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Optional, Union
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from fallow.campaigns import template
+from fallow.documented import Documented
 from fallow.errors import NotAvailableError, SettingsError
 from fallow.messages import Digest
 from fallow.offers import CentreName, UtcMoment
@@ -58,18 +60,13 @@ class Gathered(Settings):
     """The stage, which this one is `after`, with `start = "all"`."""
 
 
-class Work(Settings):
-    """What one row runs and needs. Command, environment and URLs may name columns of the table as `{column}`."""
+class Demands(Documented):
+    """What one row runs and needs: its templates may name columns of the table as `{column}`."""
 
     command: list[Template] = Field(min_length=1, max_length=1000)
     """Program and arguments inside the container."""
-    image: Optional[str] = None
-    """A digest `sha256:…`, a tag `fallow://OWNER/NAME:TAG`, or a SIF file beside the document, which is sent to the hub;
-    default: the campaign's."""
     environment: dict[Variable, Template] = Field(default_factory=dict, max_length=200)
     """Environment variables of the job; never secrets."""
-    files: list[Path] = Field(default_factory=list, max_length=50)
-    """Small local files (scripts), beside the document, that every job finds in its working directory."""
     inputs: list[Transfer] = Field(default_factory=list, max_length=100)
     """Objects that are there before the job starts."""
     outputs: list[Transfer] = Field(default_factory=list, max_length=100)
@@ -87,16 +84,7 @@ class Work(Settings):
     network: bool = True
     """Whether the job needs a network; some centres take only jobs that need none."""
 
-    @model_validator(mode="after")
-    def _templates_are_sound(self) -> "Work":
-        names = [one.path for one in (*self.inputs, *self.outputs)] + [path.name for path in self.files]
-        doubled = sorted({name for name in names if names.count(name) > 1})
-        if doubled:
-            raise ValueError(f"several files are called {', '.join(doubled)}")
-        self.columns()
-        return self
-
-    def columns(self) -> "set[str]":
+    def named(self) -> "set[str]":
         """The columns that the templates name."""
         texts = [
             *self.command,
@@ -104,6 +92,55 @@ class Work(Settings):
             *(one.url for one in (*self.inputs, *self.outputs)),
         ]
         return {name for text in texts for name in template.columns(text)}
+
+
+class Step(Demands):
+    """The same, at its place in a campaign of several stages."""
+
+    name: StageName
+    """What the stage is called."""
+    after: Optional[StageName] = None
+    """An earlier stage that this one waits for."""
+    start: Literal["row", "all"] = "all"
+    """`row`: each row starts when the same row of the earlier stage is done; `all`: when all of them are."""
+    gather: list[Gathered] = Field(default_factory=list, max_length=10)
+    """Outputs of all rows of the stage before, at most 2,000 files for a job."""
+
+
+def require_order(steps: Sequence[Step]) -> None:
+    """Find out whether each stage has a name of its own and waits for an earlier one.
+
+    Raises:
+        ValueError: One does not.
+    """
+    seen: set[str] = set()
+    for step in steps:
+        if step.name in seen:
+            raise ValueError(f"two stages are called {step.name!r}")
+        if step.after is not None and step.after not in seen:
+            raise ValueError(f"stage {step.name} is after {step.after!r}, which is no earlier stage")
+        if any(one.stage != step.after or step.start != "all" for one in step.gather):
+            raise ValueError(f"stage {step.name} gathers from a stage that it does not wait for as a whole")
+        seen.add(step.name)
+
+
+class Work(Settings, Demands):
+    """What one row runs and needs. Command, environment and URLs may name columns of the table as `{column}`."""
+
+    image: Optional[str] = None
+    """A digest `sha256:…`, a tag `fallow://OWNER/NAME:TAG`, or a SIF file beside the document, which is sent to the hub;
+    default: the campaign's."""
+    files: list[Path] = Field(default_factory=list, max_length=50)
+    """Small local files (scripts), beside the document, that every job finds in its working directory."""
+
+    @model_validator(mode="after")
+    def _templates_are_sound(self) -> "Work":
+        names = [one.path for one in (*self.inputs, *self.outputs)] + [path.name for path in self.files]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"several files are called {', '.join(doubled)}")
+        self.named()
+        return self
 
 
 class Table(Settings):
@@ -118,17 +155,9 @@ class Table(Settings):
 Grid = Annotated[dict[Column, Union[Range, list[Union[str, int, float]]]], Field(min_length=1, max_length=20)]
 
 
-class Stage(Work):
+class Stage(Work, Step):
     """One stage of a campaign: a job for each row."""
 
-    name: StageName
-    """What the stage is called."""
-    after: Optional[StageName] = None
-    """An earlier stage that this one waits for."""
-    start: Literal["row", "all"] = "all"
-    """`row`: each row starts when the same row of the earlier stage is done; `all`: when all of them are."""
-    gather: list[Gathered] = Field(default_factory=list, max_length=10)
-    """Outputs of all rows of the stage before, at most 2,000 files for a job."""
     table: Optional[Table] = None
     """Rows of its own; default: the campaign's. `{ from = … }` of an `all` stage is often a single row."""
     grid: Optional[Grid] = None
@@ -144,14 +173,11 @@ class Breaker(Settings):
     """How many rows that ended last are looked at; nothing is judged before so many have ended."""
 
 
-class Document(Settings):
-    """A campaign: jobs that differ in the values of a table's row."""
+class Terms(Documented):
+    """What holds for a campaign as a whole."""
 
     name: CampaignName
     """What the campaign is called; one centre has no two of the same name."""
-    image: Optional[str] = None
-    """The image of all stages that name none: a digest `sha256:…`, a tag, or a SIF file beside the document. What a tag
-    means when the campaign is injected is what runs."""
     work_type: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = None
     """A work type of the rules in force, e.g. `production`; the rules decide where it is left out."""
     project: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]] = None
@@ -178,6 +204,21 @@ class Document(Settings):
     """Campaigns of the same owner that must be done before this one starts."""
     notes: Annotated[str, StringConstraints(max_length=4000)] = ""
     """For people."""
+
+    @field_validator("notes")
+    @classmethod
+    def _printable(cls, value: str) -> str:
+        if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
+            raise ValueError("it holds a control character")
+        return value
+
+
+class Document(Settings, Terms):
+    """A campaign: jobs that differ in the values of a table's row."""
+
+    image: Optional[str] = None
+    """The image of all stages that name none: a digest `sha256:…`, a tag, or a SIF file beside the document. What a tag
+    means when the campaign is injected is what runs."""
     table: Optional[Table] = None
     """The rows, from a file."""
     grid: Optional[Grid] = None
@@ -187,30 +228,14 @@ class Document(Settings):
     stages: list[Stage] = Field(default_factory=list, max_length=20)
     """Several stages, in order."""
 
-    @field_validator("notes")
-    @classmethod
-    def _printable(cls, value: str) -> str:
-        if re.search(r"[\x00-\x08\x0b-\x1f\x7f]", value):
-            raise ValueError("it holds a control character")
-        return value
-
     @model_validator(mode="after")
     def _holds_together(self) -> "Document":
         if (self.job is None) == (not self.stages):
             raise ValueError("a campaign has either `job` or `stages`")
         _one_source("the campaign", self.table, self.grid)
-        seen: dict[str, Stage] = {}
         for stage in self.stages:
-            if stage.name in seen:
-                raise ValueError(f"two stages are called {stage.name!r}")
             _one_source(f"stage {stage.name}", stage.table, stage.grid)
-            if stage.after is not None and stage.after not in seen:
-                raise ValueError(f"stage {stage.name} is after {stage.after!r}, which is no earlier stage")
-            if any(one.stage != stage.after or stage.start != "all" for one in stage.gather):
-                raise ValueError(
-                    f"stage {stage.name} gathers from a stage that it does not wait for as a whole"
-                )
-            seen[stage.name] = stage
+        require_order(self.stages)
         for stage in self.expanded():
             if stage.image is None and self.image is None:
                 raise ValueError(f"{_place(stage)} has no image; name one there or for the campaign")

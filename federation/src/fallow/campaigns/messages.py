@@ -1,25 +1,22 @@
 """Bodies of the gateway's calls about campaigns."""
 
 from enum import Enum
-from typing import Annotated, Literal, Optional
+from typing import Annotated, Optional
 
 from pydantic import Field, StringConstraints, model_validator
 
-from fallow.campaigns import template
 from fallow.campaigns.document import (
-    Breaker,
     CampaignName,
     Column,
     FileName,
-    Gathered,
     StageName,
-    Template,
-    Transfer,
-    Variable,
+    Step,
+    Terms,
+    require_order,
 )
 from fallow.images.architecture import USUAL, Architecture
 from fallow.messages import Digest
-from fallow.offers import CentreName, Message, UtcMoment
+from fallow.offers import Message, UtcMoment
 
 ROWS_AT_ONCE = 20_000
 """How many rows one request may bring."""
@@ -66,74 +63,30 @@ class SmallFile(Message):
     text: Annotated[str, StringConstraints(max_length=256 * 1024)]
 
 
-class PlanStage(Message):
+class PlanStage(Message, Step):
     """One stage, complete: its image is a digest, its files are in it, its columns are known."""
 
-    name: StageName
-    after: Optional[StageName] = None
-    start: Literal["row", "all"] = "all"
     columns: list[Column] = Field(min_length=1, max_length=500)
-    command: list[Template] = Field(min_length=1, max_length=1000)
     image: Digest
     architecture: Architecture = USUAL
-    environment: dict[Variable, Template] = Field(default_factory=dict, max_length=200)
     files: list[SmallFile] = Field(default_factory=list, max_length=50)
-    inputs: list[Transfer] = Field(default_factory=list, max_length=100)
-    outputs: list[Transfer] = Field(default_factory=list, max_length=100)
-    gather: list[Gathered] = Field(default_factory=list, max_length=10)
-    cores: int = Field(ge=1, le=100_000)
-    memory_mb: int = Field(ge=1, le=100_000_000)
-    disk_mb: int = Field(ge=1, le=10_000_000)
-    gpus: int = Field(ge=0, le=1000)
-    walltime_s: int = Field(ge=1, le=366 * 86_400)
-    network: bool
 
     @model_validator(mode="after")
     def _templates_name_columns(self) -> "PlanStage":
-        texts = [
-            *self.command,
-            *self.environment.values(),
-            *(one.url for one in (*self.inputs, *self.outputs)),
-        ]
-        missing = {name for text in texts for name in template.columns(text)} - {*self.columns, "id"}
+        missing = self.named() - {*self.columns, "id"}
         if missing:
             raise ValueError(f"stage {self.name} names columns that it has not: {', '.join(sorted(missing))}")
         return self
 
 
-class Plan(Message):
+class Plan(Message, Terms):
     """A campaign as the hub keeps it: all but its rows."""
 
-    name: CampaignName
-    work_type: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,31}$")]] = None
-    project: Optional[Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]] = None
-    centre: Optional[CentreName] = None
-    image_source: list[Annotated[str, StringConstraints(pattern=r"^oras://[a-z0-9:/._-]+$")]] = Field(
-        default_factory=list, max_length=10
-    )
-    priority: int = Field(default=0, ge=-1000, le=1000)
-    retries: int = Field(default=0, ge=0, le=20)
-    infrastructure_retries: int = Field(default=5, ge=0, le=100)
-    max_waiting: int = Field(default=200, ge=1, le=10_000)
-    pause: Breaker = Breaker()
-    deadline: Optional[UtcMoment] = None
-    after: list[CampaignName] = Field(default_factory=list, max_length=20)
-    notes: Annotated[str, StringConstraints(max_length=4000)] = ""
     stages: list[PlanStage] = Field(min_length=1, max_length=20)
 
     @model_validator(mode="after")
     def _stages_are_in_order(self) -> "Plan":
-        seen: list[str] = []
-        for stage in self.stages:
-            if stage.name in seen:
-                raise ValueError(f"two stages are called {stage.name!r}")
-            if stage.after is not None and stage.after not in seen:
-                raise ValueError(f"stage {stage.name} is after {stage.after!r}, which is no earlier stage")
-            if any(one.stage != stage.after or stage.start != "all" for one in stage.gather):
-                raise ValueError(
-                    f"stage {stage.name} gathers from a stage that it does not wait for as a whole"
-                )
-            seen.append(stage.name)
+        require_order(self.stages)
         return self
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Callable, NamedTuple
 
-from fallow.campaigns.document import Document, Stage
+from fallow.campaigns.document import Document, Stage, Step, Terms
 from fallow.campaigns.messages import Plan, PlanStage, SmallFile
 from fallow.campaigns.table import Row, Rows, grid_rows, read_table
 from fallow.campaigns.template import columns as columns_of
@@ -76,13 +76,13 @@ def prepare(
                 f"The files of the campaign are larger than {FILES_BYTES // 1024} kB together.",
                 remedy="Put them into the image or into S3.",
             )
-        inner = stage.model_dump(exclude={"table", "grid", "files", "image"})
+        inner = stage.model_dump(include=set(Step.model_fields))
         about = {"image": image, "architecture": made_for or architecture_of(image)}
         stages.append(PlanStage(**inner, **about, files=files, columns=list(found.columns)))
         rows.append(found.rows)
     _require_same_rows(stages, rows)
-    outer = document.model_dump(exclude={"table", "grid", "job", "stages", "image"})
-    return Prepared(Plan(**outer, stages=stages), rows, images)
+    terms = document.model_dump(include=set(Terms.model_fields))
+    return Prepared(Plan(**terms, stages=stages), rows, images)
 
 
 def digest(plan: Plan) -> str:
@@ -113,7 +113,7 @@ def _rows(document: Document, stage: Stage, stages: list[Stage], base: Path, sha
     own = stage.table is not None or stage.grid is not None
     table, grid = (stage.table, stage.grid) if own else (document.table, document.grid)
     users = [stage] if own else [one for one in stages if one.table is None and one.grid is None]
-    needed = {name for one in users for name in one.columns()} - {"id"}
+    needed = {name for one in users for name in one.named()} - {"id"}
     if not own and "" in shared:
         return shared[""]
     if table is not None:
@@ -136,7 +136,7 @@ def _require_plain(stage: Stage, rows: Rows) -> None:
                     f"Row {row.id!r}: $, ` or \\ in {rows.columns[place]!r} would not survive in the environment.",
                     remedy="Pass such a value as an argument.",
                 )
-    used = [place for place, name in enumerate(rows.columns) if name in stage.columns()]
+    used = [place for place, name in enumerate(rows.columns) if name in stage.named()]
     for row in rows.rows:
         for place in used:
             if "$$" in row.values[place]:
