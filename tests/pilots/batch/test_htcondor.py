@@ -8,14 +8,16 @@ import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.pilots.batch.jobs import batch_job
 
 from fallow_pilots.batch import htcondor_answers as answers
 from fallow_pilots.batch.htcondor import HTCondor, script_text, submit_argv
-from fallow_pilots.batch.model import BatchError, BatchJob, JobStatus, Node, Phase, Stop
+from fallow_pilots.batch.model import BatchError, JobStatus, Node, Phase, Stop
 from fallow_pilots.policy import Batch
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 PREFIX = "fallow-elm-"
 SETTINGS = Batch(system="htcondor")
+job = partial(batch_job, "elm-7")
 
 
 @pytest.fixture
@@ -50,22 +53,6 @@ def empty(recorded: Recorded) -> Recorded:
     recorded.answers("condor_q", "-json")
     recorded.answers("condor_q", "-totals", name="totals.txt")
     return recorded
-
-
-def job(folder: Path = Path("/srv/fallow/pilots/elm-7"), **more: object) -> BatchJob:
-    values = {
-        "name": "fallow-elm-7",
-        "node_command": Path("/opt/fallow/bin/fallow-pilot-node"),
-        "spec": folder / "spec.json",
-        "script": folder / "pilot.sh",
-        "log": folder / "pilot.log",
-        "cores": 4,
-        "memory_mb": 2000,
-        "gpus": 0,
-        "walltime_s": 3600,
-        "drain_grace_s": 30,
-    }
-    return BatchJob(**{**values, **more})  # type: ignore[arg-type]
 
 
 def described(settings: Batch = SETTINGS, **more: object) -> dict[str, str]:

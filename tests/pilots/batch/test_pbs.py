@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import subprocess
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.pilots.batch.jobs import batch_job
 
 from fallow_pilots.batch import pbs_answers as answers
-from fallow_pilots.batch.model import BatchError, BatchJob, JobStatus, Node, Phase, Stop
+from fallow_pilots.batch.model import BatchError, JobStatus, Node, Phase, Stop
 from fallow_pilots.batch.pbs import PBS, script_text, submit_argv
 from fallow_pilots.policy import Batch
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 PREFIX = "fallow-alder-"
 SETTINGS = Batch(system="pbs", partition="spare", account="guest")
+job = partial(batch_job, walltime_s=36_061)
 
 
 @pytest.fixture
@@ -48,23 +51,6 @@ def nodes(recorded: Recorded) -> Recorded:
     recorded.answers("pbsnodes", "-a -F json", name="pbsnodes.json")
     recorded.answers("pbs_rstat", "-F", name="rstat.txt")
     return recorded
-
-
-def job(**more: object) -> BatchJob:
-    folder = Path("/srv/fallow/pilots/alder-7")
-    values = {
-        "name": "fallow-alder-7",
-        "node_command": Path("/opt/fallow/bin/fallow-pilot-node"),
-        "spec": folder / "spec.json",
-        "script": folder / "pilot.sh",
-        "log": folder / "pilot.log",
-        "cores": 4,
-        "memory_mb": 2000,
-        "gpus": 0,
-        "walltime_s": 36_061,
-        "drain_grace_s": 30,
-    }
-    return BatchJob(**{**values, **more})  # type: ignore[arg-type]
 
 
 def test_a_pilot_is_asked_for_as_one_chunk() -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.pilots.batch.jobs import batch_job as job
 
 from fallow_pilots.batch import slurm_answers as answers
-from fallow_pilots.batch.model import BatchError, BatchJob, Hole, JobStatus, Phase, Spare, Stop
+from fallow_pilots.batch.model import BatchError, Hole, JobStatus, Phase, Spare, Stop
 from fallow_pilots.batch.slurm import Slurm, fits_plan, probe_argv, script_text, submit_argv, until_taken
 from fallow_pilots.policy import Batch
 from fallow_pilots.reconcile import reconcile
@@ -53,23 +53,6 @@ def moment(after: timedelta = timedelta()) -> str:
 
 def starts(at: str) -> str:
     return f"sbatch: Job 9 to start at {at} using 2 processors on nodes n1 in partition main\n"
-
-
-def job(**more: object) -> BatchJob:
-    folder = Path("/srv/fallow/pilots/alder-7")
-    values = {
-        "name": "fallow-alder-7",
-        "node_command": Path("/opt/fallow/bin/fallow-pilot-node"),
-        "spec": folder / "spec.json",
-        "script": folder / "pilot.sh",
-        "log": folder / "pilot.log",
-        "cores": 4,
-        "memory_mb": 2000,
-        "gpus": 0,
-        "walltime_s": 3600,
-        "drain_grace_s": 30,
-    }
-    return BatchJob(**{**values, **more})  # type: ignore[arg-type]
 
 
 @pytest.fixture
