@@ -239,17 +239,24 @@ def kill_holders(pids: Sequence[int], deadline_s: float = 120) -> None:
         with contextlib.suppress(OSError):
             firsts += [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     # The kernel kills a host's first process with its holder; doing it as well covers a holder that had not asked for that
-    # yet. An nsenter whose command was stopped has stopped itself, and would never take note of the command's end.
-    for each in (*pids, *firsts, *_entered(firsts)):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(each, signal.SIGKILL)
+    # yet.
+    _end(*pids, *firsts)
     end = time.monotonic() + deadline_s
     while any(Path(f"/proc/{each}").exists() and not _is_zombie(each) for each in (*pids, *firsts)):
+        # An nsenter whose command was stopped has stopped itself, and would never take note of the command's end. One that
+        # has just been started is not in the process table by this name yet, so it is looked for until all are gone.
+        _end(*_entered(firsts))
         if time.monotonic() > end:
             raise FallowError(
                 f"Processes {pids} do not end.", remedy="Look at them with `ps`; they may hang in the kernel."
             )
         time.sleep(0.01)
+
+
+def _end(*pids: int) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _entered(firsts: Sequence[int]) -> list[int]:
