@@ -5,8 +5,9 @@ Usage: python -m tests.benchmarks.bench_scale [--slots N …] [--queue N …] [-
 First with real daemons: 16 pilots that say that they have 64 cores each, 1,024 slots on a machine of two cores, run no-op
 container jobs. Then they go, and the slot of one of them is advertised as often as told: negotiator, matcher and gateway do
 the same work for it as for a real one. 1,000 jobs in ten groups wait that none of the slots can take, so that each is held
-against all; then more jobs wait beside 100 slots. Negotiation is the CPU time of one cycle of it, a median of three;
-the matcher's cycle a median of five. Growth is the exponent of the size, fitted through all points of the column.
+against all. In a second federation more and more jobs wait beside 100 slots; they come in runs of 100,000 at most, as fast
+as the client submits them. Negotiation is the CPU time of one cycle of it, a median of three; the matcher's cycle a median
+of five. Growth is the exponent of the size, fitted through all points of the column.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import math
 import secrets
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +44,8 @@ CENTRE, PERSON = "alder", "alice"
 FEW_JOBS, GROUPS, FEW_SLOTS, SHADOWS = 1_000, 10, 100, 48
 PILOT_CORES, JOB_S, UPDATE_S, CYCLE_S, MACHINE_MB, CONNECTIONS = 64, 3600, 120, 20, 128 * 1024, 10_240
 """The federation of the arithmetic: see docs/explanation/scale.md. HTCondor gives a collector 10,240 open files."""
+RUN_JOBS = 100_000
+"""As many jobs as are submitted at once."""
 LARGE_MB = 10_000_000
 """More memory than any slot has."""
 GROWTH = (
@@ -60,6 +65,7 @@ COLUMNS = {
     "offers_per_s": "{:.0f}",
     "tokens_per_s": "{:.0f}",
     "updates_per_s": "{:.0f}",
+    "submits_per_s": "{:.0f}",
     "collector_mb": "{:.0f} MB",
     "negotiator_mb": "{:.0f} MB",
     "schedd_mb": "{:.0f} MB",
@@ -72,7 +78,6 @@ def emulated(hub: HubAtWork, bed: Testbed, directory: Path, jobs: int) -> dict[s
     """The rate of no-op jobs on pilots that say that they are large, and the memory of a shadow."""
     layout, site = hub.layout, Site(CENTRE, hub.layout)
     declared = layout.spec.centres[CENTRE].pilots
-    site.wait_for_pilots(declared.max_pilots)
     place = Place(bed.host(CENTRE), bed.host(f"{CENTRE}-1"), layout.home(CENTRE), 8, "local")
     packed = ensure_sif("analysis")
     digest = f"sha256:{packed.sha256}"
@@ -80,6 +85,7 @@ def emulated(hub: HubAtWork, bed: Testbed, directory: Path, jobs: int) -> dict[s
     system = Fallow(place, "Fallow", directory, site, digest, PERSON)
     try:
         system.start()
+        site.wait_for_pilots(declared.max_pilots)
         taken_s = system.batch(jobs)
         shadow_mb = while_running(hub, digest)
     finally:
@@ -109,36 +115,56 @@ def while_running(hub: HubAtWork, digest: str) -> float:
     return held_mb
 
 
-def wait_in_queue(layout: Layout, count: int) -> str:
-    """Have so many jobs wait that no slot can take; their run."""
-    run = f"scale-{secrets.token_hex(4)}"
+def wait_in_queue(layout: Layout, count: int) -> None:
+    """Have so many jobs more wait that no slot can take."""
     job = {"image": f"sha256:{'0' * 64}", "argv": ("true",), "name": "job"}
-    specs = [{**job, "key": str(n), "memory_mb": LARGE_MB + 128 * (n % GROUPS)} for n in range(count)]
-    inside(layout.desk(), people.environment(layout, PERSON), submitted, run, specs)
-    return run
+    for first in range(0, count, RUN_JOBS):
+        run = f"scale-{secrets.token_hex(4)}"
+        numbers = range(first, min(first + RUN_JOBS, count))
+        specs = [{**job, "key": str(n), "memory_mb": LARGE_MB + 128 * (n % GROUPS)} for n in numbers]
+        inside(layout.desk(), people.environment(layout, PERSON), submitted, run, specs)
 
 
-def measure(hub: HubAtWork, slots: list[int], queue: list[int]) -> dict[str, list[dict[str, Any]]]:
-    """A point for each number of slots, and one for each number of waiting jobs."""
-    found: dict[str, list[dict[str, Any]]] = {"by_jobs": [], "by_slots": []}
+def point(hub: HubAtWork, slots: int, jobs: int) -> dict[str, Any]:
+    """What is looked at, with so many slots, while so many jobs wait."""
+    taken_s = float(hub.ask("slots", CENTRE, str(slots)))
+    found = hub.point(slots, jobs)
+    print(f"{slots} slots, {jobs} jobs", file=sys.stderr, flush=True)
+    return {**found, "updates_per_s": slots / taken_s}
 
-    def point(series: str, slots: int, jobs: int) -> None:
-        taken_s = float(hub.ask("slots", CENTRE, str(slots)))
-        found[series].append({**hub.point(slots, jobs), "updates_per_s": slots / taken_s})
-        print(f"{slots} slots, {jobs} jobs", file=sys.stderr, flush=True)
 
-    runs: list[str] = []
+def by_jobs(hub: HubAtWork, queue: list[int]) -> Iterator[dict[str, Any]]:
+    """A point for each number of waiting jobs."""
     waiting = 0
     for jobs in queue:
-        runs.append(wait_in_queue(hub.layout, jobs - waiting))
+        begun = time.monotonic()
+        wait_in_queue(hub.layout, jobs - waiting)
+        submit_s = time.monotonic() - begun
+        yield {**point(hub, FEW_SLOTS, jobs), "submits_per_s": (jobs - waiting) / submit_s}
         waiting = jobs
-        point("by_jobs", FEW_SLOTS, jobs)
-    for run in runs:
-        inside(hub.layout.desk(), people.environment(hub.layout, PERSON), removed, run)
+
+
+def by_slots(hub: HubAtWork, slots: list[int]) -> Iterator[dict[str, Any]]:
+    """A point for each number of slots."""
     wait_in_queue(hub.layout, FEW_JOBS)
     for count in slots:
-        point("by_slots", count, FEW_JOBS)
-    return found
+        yield point(hub, count, FEW_JOBS)
+
+
+@contextmanager
+def at_work(directory: Path) -> Iterator[tuple[Testbed, HubAtWork]]:
+    """A new federation; the ad of one of its slots is kept, and no pilot is left."""
+    bed = Testbed(directory)
+    layout = bed.up(DECLARATION, testbed_layers(), Progress())
+    try:
+        hub = HubAtWork(layout, PERSON)
+        hub.bring()
+        hub.hurry()
+        hub.record(CENTRE)
+        Site(CENTRE, layout).fallow("withdraw", "--now")
+        yield bed, hub
+    finally:
+        bed.down()
 
 
 def table(figures: dict[str, Any]) -> list[dict[str, str]]:
@@ -146,7 +172,10 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
     rows = []
     for series, axis in (("by_slots", "slots"), ("by_jobs", "jobs")):
         points = figures[series]
-        rows += [{name: form.format(point[name]) for name, form in COLUMNS.items()} for point in points]
+        rows += [
+            {name: form.format(point[name]) if name in point else "" for name, form in COLUMNS.items()}
+            for point in points
+        ]
         if len(points) > 1:
             grown = exponents(points, axis, GROWTH)
             exponent = {name: f"{grown[name]:.2f}" if name in grown else "" for name in COLUMNS}
@@ -200,18 +229,13 @@ def main() -> None:
     parser.add_argument("--work", type=int, default=300, help="no-op jobs through the real pilots")
     asked = parser.parse_args()
     about = conditions()
+    figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        bed = Testbed(Path(folder) / "scale")
-        layout = bed.up(DECLARATION, testbed_layers(), Progress())
-        try:
-            hub = HubAtWork(layout, PERSON)
-            hub.bring()
-            hub.hurry()
-            hub.record(CENTRE)
-            figures: dict[str, Any] = {"emulated": emulated(hub, bed, Path(folder), asked.work)}
-            figures.update(measure(hub, asked.slots, asked.queue))
-        finally:
-            bed.down()
+        with at_work(Path(folder) / "slots") as (bed, hub):
+            figures["emulated"] = emulated(hub, bed, Path(folder), asked.work)
+            figures["by_slots"] = list(by_slots(hub, asked.slots))
+        with at_work(Path(folder) / "jobs") as (_, hub):
+            figures["by_jobs"] = list(by_jobs(hub, asked.queue))
     tell("scale", TITLE, about, figures, table)
 
 
