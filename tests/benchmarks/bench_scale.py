@@ -6,8 +6,8 @@ First with real daemons: 16 pilots that say that they have 64 cores each, 1,024 
 container jobs. Then they go, and the slot of one of them is advertised as often as told: negotiator, matcher and gateway do
 the same work for it as for a real one. 1,000 jobs in ten groups wait that none of the slots can take, so that each is held
 against all. In a second federation more and more jobs wait beside 100 slots; they come in runs of 100,000 at most, as fast
-as the client submits them. Negotiation is the CPU time of one cycle of it, a median of three; the matcher's cycle a median
-of five. Growth is the exponent of the size, fitted through all points of the column.
+as the client submits them. Negotiation is the CPU time of one cycle of it; this, the matcher's cycle and the gateway's rates
+are medians of five. Growth is the exponent of the size, fitted through all points of the column.
 """
 
 from __future__ import annotations

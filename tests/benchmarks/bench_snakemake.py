@@ -1,12 +1,14 @@
 """Whole workflows by `--executor fallow`, by the slurm plugin, and on the node itself, with the same four cores.
 
-Usage: python -m tests.benchmarks.bench_snakemake [--rules N] [--rounds N] [--only NAME …] [--workflows NAME …]
+Usage: python -m tests.benchmarks.bench_snakemake [--rules N] [--rounds N] [--only NAME …] [--workflows NAME …] [--keep]
 
 One centre has one node of four cores. `fallow` runs at the desk, its jobs in a pilot on that node, all files through S3;
 `slurm` on the login host with the plugin's default settings, its jobs on the same node, files on the shared file system and
 no container around the job; `local` on the node with `--cores 4`. Two workflows: rules of one second each that do not
-depend on one another, and the demo's. Overhead is what the wall time has beyond the rules' own seconds on four cores, shared
-out over the rules. Goals: a wall time below the slurm plugin's, and less than half of its overhead.
+depend on one another, and the demo's. They take turns; of several rounds the median is shown. Overhead is what the wall time
+has beyond the rules' own seconds on four cores, shared out over the rules. A round of 200 rules takes 20 minutes: each is
+kept when it is over, and with `--keep` a run goes on with the rounds of the last one.
+Goals: a wall time below the slurm plugin's, and less than half of its overhead.
 """
 
 from __future__ import annotations
@@ -19,12 +21,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, spread, tell
+from tests.benchmarks.outcome import conditions, kept, leave, spread, tell
 from tests.benchmarks.peers import SLURM, LocalSnakemake
 from tests.integration.pilots.sites import Site
 
@@ -122,27 +124,33 @@ class Ways:
 
 def measure(
     layout: Layout, scratch: Path, rules: int, rounds: int, only: list[str] | None, workflows: Sequence[str]
-) -> dict[str, Any]:
-    """Wall times in seconds by way and workflow; the pilot is away while it is not Fallow's turn."""
+) -> Iterator[dict[str, dict[str, float]]]:
+    """Wall times in seconds by way and workflow, round by round; the pilot is away while it is not Fallow's turn."""
     local = LocalSnakemake(layout, CENTRE, "workflows")
     local.install()
     ways, site = Ways(layout, scratch, rules, local), Site(CENTRE, layout)
     known: dict[str, Callable[[str], float]] = {
         "fallow": ways.fallow, "slurm": ways.slurm, "local": ways.on_node,
     }  # fmt: skip
-    found: dict[str, Any] = {
-        name: {workflow: [] for workflow in workflows} for name in known if not only or name in only
-    }
     for _ in range(rounds):
-        for name, taken in found.items():
+        taken: dict[str, dict[str, float]] = {}
+        for name in [name for name in known if not only or name in only]:
             site.fallow(*(("resume",) if name == "fallow" else ("withdraw", "--now")))
             if name == "fallow":
                 site.wait_for_pilots()
             known[name]("warm")
-            for workflow, times in taken.items():
-                times.append(known[name](workflow))
-                print(f"{name}, {workflow}: {times[-1]:.0f} s", file=sys.stderr, flush=True)
-    return found
+            taken[name] = {}
+            for workflow in workflows:
+                taken[name][workflow] = known[name](workflow)
+                print(f"{name}, {workflow}: {taken[name][workflow]:.0f} s", file=sys.stderr, flush=True)
+        yield taken
+
+
+def put(wall: dict[str, dict[str, list[float]]], taken: dict[str, dict[str, float]]) -> None:
+    """Add a round to those that are known."""
+    for name, times in taken.items():
+        for workflow, wall_s in times.items():
+            wall.setdefault(name, {}).setdefault(workflow, []).append(wall_s)
 
 
 def table(figures: dict[str, Any]) -> list[dict[str, str]]:
@@ -176,16 +184,26 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--only", nargs="*", help="these ways only")
     parser.add_argument("--workflows", nargs="+", choices=WORKFLOWS, default=WORKFLOWS)
+    parser.add_argument("--keep", action="store_true", help="go on with the rounds of the last run")
     asked = parser.parse_args()
     about = conditions()
+    figures = kept("snakemake", about, again=True) if asked.keep else {}
+    if figures and figures["rules"] != asked.rules:
+        parser.error(
+            f"the last run had {figures['rules']} rules; leave --keep out, or name --rules {figures['rules']}"
+        )
+    figures = {"rules": asked.rules, "cores": CORES, "wall_s": figures.get("wall_s", {})}
     with tempfile.TemporaryDirectory() as folder:
         bed = Testbed(Path(folder) / "snakemake")
         layout = bed.up(DECLARATION, testbed_layers(), Progress())
         try:
-            wall = measure(layout, Path(folder), asked.rules, asked.rounds, asked.only, asked.workflows)
+            for taken in measure(
+                layout, Path(folder), asked.rules, asked.rounds, asked.only, asked.workflows
+            ):
+                put(figures["wall_s"], taken)
+                leave("snakemake", about, figures)
         finally:
             bed.down()
-    figures = {"rules": asked.rules, "cores": CORES, "wall_s": wall}
     tell("snakemake", TITLE, about, figures, table)
 
 

@@ -67,18 +67,19 @@ def left(name: str) -> dict[str, Any]:
     return dict(json.loads(file.read_text(encoding="utf-8")))
 
 
-def kept(name: str, about: dict[str, Any]) -> dict[str, Any]:
+def kept(name: str, about: dict[str, Any], *, again: bool = False) -> dict[str, Any]:
     """The figures of a benchmark's last run, to be gone on with; none where there was none.
 
     Args:
         name: The benchmark's.
         about: The conditions of the run that goes on; they list those of the earlier ones from now on.
+        again: Whether the same command adds to what it found before, instead of finding it anew.
     """
     if not (LEFT / f"{name}.json").exists():
         return {}
     last = left(name)
     earlier = [*last["conditions"].pop("earlier", []), last["conditions"]]
-    about["earlier"] = [one for one in earlier if one["command"] != about["command"]]
+    about["earlier"] = [one for one in earlier if again or one["command"] != about["command"]]
     return dict(last["figures"])
 
 

@@ -31,7 +31,7 @@ PARTS = {
 }
 """What is in the command line of each of the hub's parts."""
 LIMITS = "[limits]\nper_address_per_minute = 1000000\nper_identity_per_minute = 1000000\n"
-CYCLES, LOOKS, THREADS, SECONDS = 5, 3, 4, 2.0
+LOOKS, THREADS, SECONDS = 5, 4, 1.0
 
 
 @dataclass
@@ -77,7 +77,7 @@ class HubAtWork:
 
     def matcher_s(self) -> float:
         """Seconds of a cycle of the matcher."""
-        return float(median(json.loads(self.ask("matcher", str(CYCLES)))))
+        return float(median(json.loads(self.ask("matcher", str(LOOKS)))))
 
     def shadow_mb(self) -> float:
         """Memory of one shadow, as many run: what they share is shared out among them."""
@@ -108,12 +108,12 @@ class HubAtWork:
 
 
 def answered() -> dict[str, float]:
-    """Requests per second; called at the desk."""
+    """Requests per second, the median of some looks; called at the desk."""
     kinds: dict[str, Callable[[Any], object]] = {
         "offers_per_s": lambda client: client.offers(),
         "tokens_per_s": lambda client: client.exchange(SCOPE_USER),
     }
-    return {name: rate(call) for name, call in kinds.items()}
+    return {name: median(rate(call) for _ in range(LOOKS)) for name, call in kinds.items()}
 
 
 def rate(call: Callable[[Any], object]) -> float:
