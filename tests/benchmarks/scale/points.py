@@ -46,14 +46,14 @@ class HubAtWork:
         (self.layout.hub().files / INSIDE.lstrip("/")).write_text(SCRIPT.read_text())
 
     def hurry(self) -> None:
-        """Have the negotiator tell of each cycle, and the gateway answer as often as it is asked."""
+        """Have the negotiator tell of each cycle, the gateway answer as often as it is asked, and a user have many jobs."""
         host = self.layout.hub()
         with (host.files / hub.SETTINGS.lstrip("/")).open("a") as settings:
             settings.write(LIMITS)
         host.run(["pkill", "-f", PARTS["gateway"]])
         hub.start_gateway(host)
         with (host.files / hub.CONDOR_ENVIRONMENT["CONDOR_CONFIG"].lstrip("/")).open("a") as config:
-            config.write("NEGOTIATOR_UPDATE_INTERVAL = 1\n")
+            config.write("NEGOTIATOR_UPDATE_INTERVAL = 1\nMAX_JOBS_PER_OWNER = 10000000\n")
         host.run(["condor_reconfig"], user=hub.ACCOUNT, env=hub.CONDOR_ENVIRONMENT)
 
     def record(self, centre: str) -> None:
