@@ -251,6 +251,17 @@ def test_a_refusal_says_what_the_schedd_said_and_asks_for_a_new_token(schedd: Sc
     assert list(tokens) == []
 
 
+def test_a_user_with_as_many_jobs_as_the_hub_takes_is_told_so(schedd: Schedd, spec: Any) -> None:
+    queue = a_queue()
+    schedd.failures["submit"] = ["expected next ProcId to be 0, but Schedd says -3"]
+    with pytest.raises(
+        NotAvailableError, match=r"as many of your jobs.*max_jobs_per_user.*campaign"
+    ) as caught:
+        queue.submit([spec()])
+    assert caught.value.retryable
+    assert queue.submit([spec()]) == ["1.0"]
+
+
 def test_the_token_is_renewed_before_it_ends(schedd: Schedd) -> None:
     now = [0.0]
     given: list[float] = []

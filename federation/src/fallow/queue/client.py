@@ -35,6 +35,8 @@ _REFUSALS = (
     "unauthorized",
     "DENIED",
 )
+_TOO_MANY = "Schedd says -3"
+"""What the bindings say to a user who has MAX_JOBS_PER_OWNER. Source: condor_includes/condor_qmgr.h of HTCondor."""
 
 CLUSTER_JOBS = 1000
 """Jobs that are one cluster at most: the time that HTCondor's bindings take for one grows with the square of its jobs."""
@@ -289,6 +291,12 @@ class Queue:
                     self._token = None  # the next call asks for a new one
                     raise RefusedError(
                         f"Could not {what}: {message}", remedy="Check your token with: fallow whoami"
+                    ) from error
+                if _TOO_MANY in message:
+                    raise NotAvailableError(
+                        f"Could not {what}: {self.name} has as many of your jobs as its max_jobs_per_user allows.",
+                        remedy="Submit the rest when some have ended; a campaign does so by itself.",
+                        retryable=True,
                     ) from error
                 raise NotAvailableError(f"Could not {what}: {message}", retryable=True) from error
 
