@@ -163,6 +163,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
         rows.append(
             {
                 "by": name,
+                "rounds": f"{second['runs']}",
                 f"{rules} rules of 1 s": shown(second),
                 "overhead of a rule": f"{overhead:.2f} s",
                 **({"the demo's workflow": shown(spread(times["demo"]))} if "demo" in times else {}),
