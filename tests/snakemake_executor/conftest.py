@@ -14,6 +14,7 @@ from snakemake.settings import types as settings
 from snakemake_interface_executor_plugins.settings import DeploymentMethod
 
 from fallow.client import ClientSettings
+from fallow.errors import FullError
 from fallow.fits import FitAnswer, FitRequest
 from fallow.hub import HubClient
 from fallow.messages import ImageUpload, StorageAccess
@@ -48,6 +49,8 @@ class MemoryQueue:
         self.batches: list[int] = []
         self.failures: list[Exception] = []
         self.refusal: Callable[[JobSpec], Exception | None] = lambda spec: None
+        self.room: int | None = None
+        """How many jobs it takes; as many as come where nothing is said."""
         self.tries = 0
         self.queries = 0
         self.told: list[int] = []
@@ -63,6 +66,8 @@ class MemoryQueue:
         for spec in specs:
             if refusal := self.refusal(spec):
                 raise refusal
+        if self.room is not None and len(self.records) + len(specs) > self.room:
+            raise FullError("The queue is full.")
         self.batches.append(len(specs))
         ids = [f"{len(self.batches)}.{number}" for number in range(len(specs))]
         for spec, job in zip(specs, ids, strict=True):

@@ -50,6 +50,13 @@ class NotAvailableError(FallowError):
     exit_code = 3
 
 
+class FullError(NotAvailableError):
+    """The queue takes no more jobs of the caller: the call may succeed with fewer of them, or when some have ended."""
+
+    def __init__(self, what: str, *, remedy: str = "") -> None:
+        super().__init__(what, remedy=remedy, retryable=True)
+
+
 class RefusedError(FallowError):
     """The other side understood and said no: not authorised, over a limit, against a rule."""
 

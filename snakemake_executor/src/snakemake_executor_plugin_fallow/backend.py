@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fallow.errors import FallowError, UsageError
+from fallow.errors import FallowError, FullError, UsageError
 from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.keys import Ended, Identity
 from snakemake_executor_plugin_fallow.leftovers import Leftovers
 from snakemake_executor_plugin_fallow.notes import Notes
+from snakemake_executor_plugin_fallow.pace import Pace
 from snakemake_executor_plugin_fallow.payload import Access, Payload
 from snakemake_executor_plugin_fallow.queuelike import QueueLike
 from snakemake_executor_plugin_fallow.spool import SpoolArea
@@ -35,7 +36,6 @@ from snakemake_executor_plugin_fallow.verdict import (
 log = logging.getLogger(__name__)
 
 GIVE_UP_SUBMITTING_S = 900.0
-_BATCH = 1000
 _FEW = 500
 """Up to so many jobs, all are asked for in every poll; of more, only those that have ended, and all now and then."""
 _ALL_EVERY_S = 15.0
@@ -44,7 +44,6 @@ _LONGEST_POLL_PAUSE_S = 3.0
 _PAUSE_PER_QUERY = 4.0
 """How much longer than the query of the queue the pause after it is: our share of its time stays below a fifth."""
 _ABSENCES = 3
-_LONGEST_PAUSE_S = 30.0
 STREAMS = ("stdout", "stderr")
 
 
@@ -133,8 +132,8 @@ class Backend:
         self.leftovers = Leftovers(queue, run)
         """What a killed process of this run left in the queue."""
         self._cancelled = False
-        self._failures = 0
-        self._not_before = 0.0
+        self._pace = Pace(clock)
+        self._was_full = False
         self._all_at = 0.0
         self._query_s = 0.0
 
@@ -169,22 +168,17 @@ class Backend:
             An event for each job that can never be submitted.
         """
         with self._submitting:
-            if self._clock() < self._not_before:
-                return []
             with self._lock:
-                waiting = (
-                    []
-                    if self._cancelled
-                    else [
-                        entry
-                        for entry in self._entries.values()
-                        if entry.job is None and self._clock() >= entry.since
-                    ]
-                )
+                waiting = [
+                    entry
+                    for entry in self._entries.values()
+                    if entry.job is None and self._clock() >= entry.since
+                ]
             events: list[Event] = []
-            for start in range(0, len(waiting), _BATCH):
-                if not self._cancelled:
-                    events += self._submit(waiting[start : start + _BATCH])
+            while waiting and not self._cancelled and self._pace.due():
+                batch = waiting[: self._pace.size]
+                del waiting[: len(batch)]
+                events += self._submit(batch)
             return events
 
     def poll(self) -> list[Event]:
@@ -257,6 +251,8 @@ class Backend:
                 files = self._spool.put(entry.spec.key, entry.payload.document(access, notes))
                 specs.append(entry.spec.model_copy(update={"input_files": files, "notes": notes}))
             ids = self._queue.submit(specs)
+        except FullError as error:
+            return self._cut(batch, error)
         except FallowError as error:
             if passing(error):
                 return self._put_off(batch, error)
@@ -267,7 +263,7 @@ class Backend:
         finally:
             for entry in batch:
                 self._spool.clear(entry.spec.key)
-        self._failures, self._not_before = 0, 0.0
+        self._pace.taken()
         for entry, job in zip(batch, ids, strict=True):
             entry.job, entry.submitted = job, self._clock()
             if entry.losses and self._resubmitted is not None:
@@ -281,9 +277,18 @@ class Backend:
         except FallowError as error:
             log.warning("the jobs' storage credentials are not renewed yet: %s", error)
 
+    def _cut(self, batch: Sequence[Entry], error: FullError) -> list[Event]:
+        """Send what the queue has room for, by halves; the rest waits until jobs have ended, however long that takes."""
+        if self._pace.full(len(batch)):
+            return self._submit(batch[: self._pace.size])
+        log.log(
+            logging.INFO if self._was_full else logging.WARNING, "jobs wait here for room: %s", error.what
+        )
+        self._was_full = True
+        return []
+
     def _put_off(self, batch: Sequence[Entry], error: FallowError) -> list[Event]:
-        self._failures += 1
-        self._not_before = self._clock() + min(2.0**self._failures, _LONGEST_PAUSE_S)
+        self._pace.failed()
         log.warning("%d jobs could not be submitted and will be tried again: %s", len(batch), error)
         late = [entry for entry in batch if self._clock() - entry.since > GIVE_UP_SUBMITTING_S]
         return [self._fail(entry, f"It could not be submitted. {error}") for entry in late]

@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 
-from fallow.errors import NotAvailableError, RefusedError, UsageError
+from fallow.errors import FullError, NotAvailableError, RefusedError, UsageError
 from fallow.queue import JobSpec, JobState, client
 from fallow.queue.client import Queue
 from fallow.queue.session import QueueToken
@@ -254,9 +254,7 @@ def test_a_refusal_says_what_the_schedd_said_and_asks_for_a_new_token(schedd: Sc
 def test_a_user_with_as_many_jobs_as_the_hub_takes_is_told_so(schedd: Schedd, spec: Any) -> None:
     queue = a_queue()
     schedd.failures["submit"] = ["expected next ProcId to be 0, but Schedd says -3"]
-    with pytest.raises(
-        NotAvailableError, match=r"as many of your jobs.*max_jobs_per_user.*campaign"
-    ) as caught:
+    with pytest.raises(FullError, match=r"as many of your jobs.*max_jobs_per_user.*campaign") as caught:
         queue.submit([spec()])
     assert caught.value.retryable
     assert queue.submit([spec()]) == ["1.0"]

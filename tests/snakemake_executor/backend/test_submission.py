@@ -7,10 +7,11 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.snakemake_executor.conftest import MemoryQueue
 
 from fallow.errors import NotAvailableError, RefusedError, UsageError
-from fallow.queue import JobSpec
+from fallow.queue import JobSpec, JobState
 from snakemake_executor_plugin_fallow.backend import GIVE_UP_SUBMITTING_S, Backend
 from snakemake_executor_plugin_fallow.spool import DESCRIPTION
 
@@ -100,3 +101,38 @@ def test_credentials_are_spooled_in_a_private_file_and_gone_afterwards(
     assert "the-secret" in text
     assert "the-secret" not in ad
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and b"the-secret" in path.read_bytes()]
+
+
+def test_what_a_full_queue_has_no_room_for_waits_here_as_long_as_it_takes(
+    backend: Backend, queue: MemoryQueue, add: Any, clock: list[float], caplog: pytest.LogCaptureFixture
+) -> None:
+    queue.room = 30
+    add(100)
+    for _ in range(200):
+        assert backend.submit() == []
+        clock[0] += 30
+    assert len(queue.records) == 30
+    assert clock[0] > GIVE_UP_SUBMITTING_S
+    for key in list(queue.records)[:20]:
+        queue.change(key, state=JobState.FINISHED, exit_code=0)
+    ended = len([event for event in backend.poll() if event.done])
+    queue.room = 50
+    for _ in range(10):
+        clock[0] += 30
+        assert backend.submit() == []
+    assert ended == 20
+    assert len(queue.records) == 50
+    assert backend.active == 80
+    assert [line.levelname for line in caplog.records if "room" in line.message].count("WARNING") == 1
+
+
+def test_a_queue_that_stays_full_is_asked_for_one_job_at_a_time(
+    backend: Backend, queue: MemoryQueue, add: Any, clock: list[float]
+) -> None:
+    queue.room = 0
+    add(1000)
+    backend.submit()
+    first = queue.tries
+    clock[0] += 30
+    backend.submit()
+    assert (first, queue.tries) == (10, 11)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, Protocol
 
-from fallow.errors import FallowError, NotAvailableError, RefusedError, UsageError
+from fallow.errors import FallowError, FullError, NotAvailableError, RefusedError, UsageError
 from fallow.queue.description import description
 from fallow.queue.history import remembered
 from fallow.queue.ids import any_of, chunks, job_of
@@ -128,6 +128,7 @@ class Queue:
         Raises:
             UsageError: A specification cannot be expressed, or two of them have the same run and key.
             RefusedError: The hub refused the jobs; none was queued.
+            FullError: The hub takes fewer jobs of one user than there would be; none was queued.
             NotAvailableError: The hub is out of reach, or the files were not sent; none of them will run.
         """
         different(specs)
@@ -293,10 +294,9 @@ class Queue:
                         f"Could not {what}: {message}", remedy="Check your token with: fallow whoami"
                     ) from error
                 if _TOO_MANY in message:
-                    raise NotAvailableError(
+                    raise FullError(
                         f"Could not {what}: {self.name} has as many of your jobs as its max_jobs_per_user allows.",
-                        remedy="Submit the rest when some have ended; a campaign does so by itself.",
-                        retryable=True,
+                        remedy="Submit the rest when some have ended; workflows and campaigns do so by themselves.",
                     ) from error
                 raise NotAvailableError(f"Could not {what}: {message}", retryable=True) from error
 
