@@ -53,6 +53,7 @@ ENDS = f"""
 | the container did not start, sources or files could not be staged, the job was removed or put on hold | submitted again, not to the same pilot for {AVOIDED_S} s, after a pause from the second time on; at most `--fallow-resubmissions` times, then told with the last reason |
 | its credentials ended while it waited | submitted again; that counts only where it waited for less than ten minutes |
 | the hub is away, or you are logged out | what waits to be submitted is tried again for 15 minutes; jobs that run are not touched |
+| the hub has as many of your jobs as it takes | the others wait where Snakemake runs, and go as those end, however long that takes |
 
 ## What ends Snakemake
 
