@@ -6,11 +6,13 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fallow_pilots.images import lease as module
 from fallow_pilots.images.lease import lease, lease_if_free, look
 
 OTHER_HOST = json.dumps(
@@ -94,6 +96,21 @@ def test_who_was_taken_for_dead_leaves_the_new_holder_its_lease(tmp_path: Path) 
         path.unlink()
         path.write_text(OTHER_HOST)
     assert path.read_text() == OTHER_HOST
+
+
+def test_a_new_lease_may_be_aside_for_a_moment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who breaks a dead lease and finds that it has a new one in its hands puts that back."""
+    path, aside, make = tmp_path / "lease", tmp_path / "aside", module._make
+
+    def made(path: Path) -> TextIO | None:
+        stream = make(path)
+        path.rename(aside)
+        return stream
+
+    monkeypatch.setattr(module, "_make", made)
+    with lease(path):
+        aside.rename(path)
+    assert look(path) is None
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"host": 1}', "\x00" * 20])

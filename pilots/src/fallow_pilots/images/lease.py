@@ -18,7 +18,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable, NamedTuple, TextIO
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def lease(
     """
     watched: Seen | None = None
     since = clock()
-    while not _make(path):
+    while (made := _make(path)) is None:
         now, found = clock(), look(path)
         if found != watched:
             watched, since = found, now
@@ -62,17 +62,18 @@ def lease(
             _break(path, found)
             continue
         sleep(LOOK_S)
-    with _held(path):
+    with _held(path, made):
         yield
 
 
 @contextmanager
 def lease_if_free(path: Path) -> Iterator[bool]:
     """Hold the lease `path` if nobody does; whether it is held."""
-    if not _make(path):
+    made = _make(path)
+    if made is None:
         yield False
         return
-    with _held(path):
+    with _held(path, made):
         yield True
 
 
@@ -88,21 +89,22 @@ def look(path: Path) -> Seen | None:
         return None
 
 
-def _make(path: Path) -> bool:
-    """Make the file, which only one can."""
+def _make(path: Path) -> TextIO | None:
+    """Make the file, which only one can, and keep it open: who breaks a dead lease may have ours aside for a moment."""
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644)
     except FileExistsError:
-        return False
-    with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
-        stream.write(_signature())
-    return True
+        return None
+    stream = os.fdopen(descriptor, "w", encoding="utf-8")
+    stream.write(_signature())
+    stream.flush()
+    return stream
 
 
 @contextmanager
-def _held(path: Path) -> Iterator[None]:
+def _held(path: Path, made: TextIO) -> Iterator[None]:
     """Touch the file until the block ends, then remove it, unless another has taken it meanwhile."""
-    with path.open("rb") as stream:
+    with made as stream:
         inode = os.fstat(stream.fileno()).st_ino
         over = threading.Event()
 
