@@ -165,6 +165,10 @@ def _happened(
     hub.start_matcher(hub_host)
     # Where the removed job held the last slot, it runs only now.
     wait_until(is_now(home="done"), "the end of the job at its own centre", 180, 0.6)
+    # While the hub has no word from a run's pilot, none of the run's end arrives either.
+    wait_until(
+        lambda: _reconnected(operator, ids["bob"]["withdrawn"]), "the running job's new shadow", 180, 0.5
+    )
     Site("alder", bed.layout()).fallow("withdraw", "--now")
     ended = {name: name for jobs in JOBS.values() for name in jobs if name != "home"}
     wait_until(is_now(**ended, home="done"), "every first run's end", 180, 0.6)
@@ -199,6 +203,12 @@ def _time() -> float:
     import time
 
     return time.time()
+
+
+def _reconnected(operator: Callable[..., CompletedProcess[str]], job: str) -> bool:
+    """Whether a job's second shadow has heard from its pilot."""
+    again = "NumShadowStarts > 1 && LastJobLeaseRenewal > ShadowBday"
+    return operator("condor_q", "-name", "queue@hub", job, "-af", again, check=False).stdout.strip() == "true"
 
 
 def _read_whole(operator: Callable[..., CompletedProcess[str]]) -> bool:
