@@ -1,7 +1,8 @@
 """The `fallow-dev-issuer` command and its state directory."""
 
+import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import jwt
@@ -16,6 +17,14 @@ from fallow_dev_issuer.keys import MAX_LIFE_S, KeyRing
 from fallow_dev_issuer.people import People, Person
 
 URL = "https://issuer.example.org:8444"
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """The command runs in this process, and sets its umask."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
