@@ -20,7 +20,7 @@ from typing import Any
 
 from tests.benchmarks.centres.kinds import declaration, lacks
 from tests.benchmarks.centres.timed import fallow
-from tests.benchmarks.outcome import conditions, spread, tell
+from tests.benchmarks.outcome import around, conditions, spread, tell
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import Helper
 from tests.integration.closed import federation
@@ -74,7 +74,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
         rate = spread(found["rates"])
         row = {
             "profile": profile,
-            "jobs/s": f"{rate['median']:.1f} ({rate['least']:.1f} to {rate['most']:.1f})",
+            "jobs/s": around(rate, ".1f"),
         }
         for what, name in (("one job", "chain_s"), (f"after {QUIET_S} s of quiet", "quiet_s")):
             wait = spread(found[name])

@@ -23,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, spread, tell
+from tests.benchmarks.outcome import around, conditions, spread, tell
 from tests.benchmarks.short_jobs.batch_systems import HTCondor, Slurm
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import CONTAINER, IMAGE, Place, System
@@ -116,7 +116,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
         rows.append(
             {
                 "system": name,
-                "jobs/s": f"{rate['median']:.1f} ({rate['least']:.1f} to {rate['most']:.1f})",
+                "jobs/s": around(rate, ".1f"),
                 "beside HTCondor": f"{median(beside):.2f}" if beside else "",
                 "one job p50": f"{wait['median']:.2f} s",
                 "p95": f"{wait['p95']:.2f} s",

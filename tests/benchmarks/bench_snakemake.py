@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, kept, leave, spread, tell
+from tests.benchmarks.outcome import around, conditions, kept, leave, spread, tell
 from tests.benchmarks.peers import SLURM, LocalSnakemake
 from tests.integration.pilots.sites import Site
 
@@ -173,12 +173,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
 
 def shown(times: dict[str, float]) -> str:
     """A median; of several rounds also the least, the most and how many there were."""
-    beside = (
-        f" ({times['least']:.0f} to {times['most']:.0f}, {times['runs']:.0f} rounds)"
-        if times["runs"] > 1
-        else ""
-    )
-    return f"{times['median']:.0f} s{beside}"
+    return around(times, ".0f", " s", "rounds") if times["runs"] > 1 else f"{times['median']:.0f} s"
 
 
 def main() -> None:

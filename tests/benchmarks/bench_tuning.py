@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks.outcome import conditions, kept, spread, tell
+from tests.benchmarks.outcome import around, conditions, kept, spread, tell
 from tests.benchmarks.short_jobs.federated import Fallow
 from tests.benchmarks.short_jobs.system import Place
 from tests.integration.conftest import inside, published
@@ -252,9 +252,7 @@ def table(figures: dict[str, Any]) -> list[dict[str, str]]:
         for who, times in seconds.items():
             seen = spread(times)
             many = ">" if knob.measured == "returned" and seen["median"] >= LIMIT_S else ""
-            row[who] = (
-                f"{many}{seen['median']:.2f} s ({seen['least']:.2f} to {seen['most']:.2f}, {len(times)} runs)"
-            )
+            row[who] = f"{many}{around(seen, '.2f', ' s', 'runs')}"
         rows.append(row)
     return rows
 

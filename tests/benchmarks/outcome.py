@@ -117,3 +117,17 @@ def spread(values: Sequence[float]) -> dict[str, float]:
         "least": min(values),
         "most": max(values),
     }
+
+
+def around(figures: Mapping[str, float], form: str, unit: str = "", counted: str = "") -> str:
+    """What `spread` gives, in a cell of a table: "5 s (4 to 7, 3 rounds)".
+
+    Args:
+        figures: The answer of `spread`.
+        form: Format of each figure, as ".0f".
+        unit: What stands after the median, with its space.
+        counted: What the measurements are called, where the cell says how many there were.
+    """
+    middle, least, most = (format(figures[name], form) for name in ("median", "least", "most"))
+    many = f", {figures['runs']:.0f} {counted}" if counted else ""
+    return f"{middle}{unit} ({least} to {most}{many})"

@@ -113,6 +113,16 @@ def operator(hub_host: Host) -> Callable[..., CompletedProcess[str]]:
     return run
 
 
+@pytest.fixture(scope="session")
+def queue_says(operator: Callable[..., CompletedProcess[str]]) -> Callable[..., str]:
+    """`queue_says(job, attribute)`: an attribute of a job, evaluated; with `check=False` nothing while the queue is away."""
+
+    def ask(job: str, attribute: str, *, check: bool = True) -> str:
+        return operator("condor_q", "-name", "queue@hub", job, "-af", attribute, check=check).stdout.strip()
+
+    return ask
+
+
 def inside(
     host: Host,
     environment: Mapping[str, str],

@@ -28,6 +28,8 @@ LATEST = 10_000_000_000
 RUN = f"ledger-{os.getpid()}"
 EPOCHS = "/var/lib/fallow/spool/epoch_history"
 FORMER = f"{EPOCHS}.20200101T000000"
+HEARD_AGAIN = "NumShadowStarts > 1 && LastJobLeaseRenewal > ShadowBday"
+"""What holds for a job once its second shadow has heard from its pilot."""
 
 JOBS: dict[str, dict[str, dict[str, Any]]] = {
     "alice": {
@@ -110,13 +112,14 @@ def story(
     image: str,
     hub_host: Host,
     operator: Callable[..., CompletedProcess[str]],
+    queue_says: Callable[..., str],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Story]:
     """Everything that can end a run, while the hub's parts are killed; alder gives again afterwards, however it went."""
     alder = Site("alder", bed.layout())
     alder.fallow("resume")
     try:
-        yield _happened(bed, at, image, hub_host, operator, tmp_path_factory.mktemp("ledger"))
+        yield _happened(bed, at, image, hub_host, operator, queue_says, tmp_path_factory.mktemp("ledger"))
     finally:
         alder.fallow("resume")
         operator("rm", "-f", FORMER)
@@ -128,6 +131,7 @@ def _happened(
     image: str,
     hub_host: Host,
     operator: Callable[..., CompletedProcess[str]],
+    queue_says: Callable[..., str],
     directory: Path,
 ) -> Story:
     begun = int(at("alice", _time))
@@ -166,8 +170,9 @@ def _happened(
     # Where the removed job held the last slot, it runs only now.
     wait_until(is_now(home="done"), "the end of the job at its own centre", 180, 0.6)
     # While the hub has no word from a run's pilot, none of the run's end arrives either.
+    job = ids["bob"]["withdrawn"]
     wait_until(
-        lambda: _reconnected(operator, ids["bob"]["withdrawn"]), "the running job's new shadow", 180, 0.5
+        lambda: queue_says(job, HEARD_AGAIN, check=False) == "true", "the running job's new shadow", 180, 0.5
     )
     Site("alder", bed.layout()).fallow("withdraw", "--now")
     ended = {name: name for jobs in JOBS.values() for name in jobs if name != "home"}
@@ -203,12 +208,6 @@ def _time() -> float:
     import time
 
     return time.time()
-
-
-def _reconnected(operator: Callable[..., CompletedProcess[str]], job: str) -> bool:
-    """Whether a job's second shadow has heard from its pilot."""
-    again = "NumShadowStarts > 1 && LastJobLeaseRenewal > ShadowBday"
-    return operator("condor_q", "-name", "queue@hub", job, "-af", again, check=False).stdout.strip() == "true"
 
 
 def _read_whole(operator: Callable[..., CompletedProcess[str]]) -> bool:

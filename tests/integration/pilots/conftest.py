@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
@@ -43,13 +42,3 @@ def submit(at: Callable[..., Any], image: str) -> Iterator[Callable[..., Batch]]
     yield go
     for run in runs:
         at(USER, removed, run)
-
-
-@pytest.fixture(scope="session")
-def queue_says(operator: Callable[..., CompletedProcess[str]]) -> Callable[[str, str], str]:
-    """`queue_says(job, attribute)`: an attribute of a job, evaluated."""
-
-    def ask(job: str, attribute: str) -> str:
-        return operator("condor_q", "-name", "queue@hub", job, "-af", attribute).stdout.strip()
-
-    return ask
