@@ -18,6 +18,7 @@ from fallow.queue import JobRecord, JobSpec, JobState
 from snakemake_executor_plugin_fallow.keys import Ended, Identity
 from snakemake_executor_plugin_fallow.leftovers import Leftovers
 from snakemake_executor_plugin_fallow.notes import Notes
+from snakemake_executor_plugin_fallow.outputs import Outputs
 from snakemake_executor_plugin_fallow.pace import Pace
 from snakemake_executor_plugin_fallow.payload import Access, Payload
 from snakemake_executor_plugin_fallow.queuelike import QueueLike
@@ -44,7 +45,6 @@ _LONGEST_POLL_PAUSE_S = 3.0
 _PAUSE_PER_QUERY = 4.0
 """How much longer than the query of the queue the pause after it is: our share of its time stays below a fifth."""
 _ABSENCES = 3
-STREAMS = ("stdout", "stderr")
 
 
 @dataclass
@@ -117,7 +117,7 @@ class Backend:
         self._run = run
         self._access = access
         self._spool = spool
-        self._logs = records / run
+        self._outputs = Outputs(queue, notes, records / run)
         self.report = records / f"{run}.jsonl"
         self._resubmissions = resubmissions
         self._notes = notes
@@ -302,7 +302,7 @@ class Backend:
         """Deal with a job that has ended in the queue; None where it is submitted again."""
         files: tuple[Path, ...] = ()
         if record is not None and record.state is JobState.FINISHED and not record.succeeded:
-            files = self._fetch(entry)
+            files = self._outputs.fetch(str(entry.job), entry.spec.key)
             judgement = reconsider(judgement, record, _text(files[1]) if files else None)
         if judgement.verdict is Verdict.LOST and not (
             judgement.counted and entry.losses >= self._resubmissions
@@ -315,7 +315,7 @@ class Backend:
             self._entries.pop(entry.spec.key, None)
         done = judgement.verdict is Verdict.DONE
         if not done and not files:
-            files = self._last_words(entry)
+            files = self._outputs.last_words(entry.spec.key)
         reason = judgement.reason
         if judgement.verdict is Verdict.LOST:
             reason = f"the infrastructure lost the job {entry.losses + 1} times, at last because {reason}"
@@ -341,31 +341,6 @@ class Backend:
             self._resubmissions,
             reason,
         )
-
-    def _fetch(self, entry: Entry) -> tuple[Path, ...]:
-        directory = self._logs / entry.spec.key
-        directory.mkdir(parents=True, exist_ok=True)
-        try:
-            self._queue.fetch(str(entry.job), into=directory)
-        except FallowError as error:
-            log.info("no output of job %s: %s", entry.job, error)
-        found = (directory / "stdout", directory / "stderr")
-        return found if all(path.is_file() for path in found) else ()
-
-    def _last_words(self, entry: Entry) -> tuple[Path, ...]:
-        """What a job that was killed said before: its logs, its stdout, and last its stderr."""
-        note = self._notes.read(entry.spec.key) if self._notes else None
-        if note is None:
-            return ()
-        directory = self._logs / entry.spec.key
-        directory.mkdir(parents=True, exist_ok=True)
-        names = [*(name for name in note.said if name not in STREAMS), *STREAMS]
-        files = []
-        for number, name in enumerate(names):
-            path = directory / (name if name in STREAMS else f"log-{number}-{Path(name).name}")
-            path.write_text(note.said.get(name, ""), encoding="utf-8")
-            files.append(path)
-        return tuple(files)
 
     def _note(self, entry: Entry, record: JobRecord | None, outcome: str, reason: str) -> None:
         summary = summarise(entry.rule, entry.spec, str(entry.job), outcome, reason, record)

@@ -1,4 +1,4 @@
-"""The executor that Snakemake drives. It translates; decisions are in `backend`, `verdict` and `resources`.
+"""The executor that Snakemake drives. It passes on: jobs through `translation`; decisions are in `backend` and `verdict`.
 
 What Snakemake's interface does unasked, and what is done about it:
 
@@ -17,7 +17,6 @@ import logging
 import os
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
@@ -38,7 +37,6 @@ log = logging.getLogger(__name__)
 
 _TAIL_LINES = 40
 _PAUSE_S = 1.0
-_CONDA_REMEDY = "Give the rule a container: instead, or jobs an image with conda (--fallow-image)."
 _SAMPLES = 50
 """Jobs of a rule that are looked at before the first is submitted; most rules ask the same for all."""
 _PYTHON = "fallow-python"
@@ -54,10 +52,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
     _cancel_failed = False
     _hears_sigterm = False
     _job_cores: int | None = None
-    _directory: Path
-    """The workflow's, asked for once: of a thousand jobs that is felt."""
-    _no_conda: str | None = None
-    """What the first job said that looked for conda in the image and found none."""
     _shared_arguments: tuple[list[str], list[str]] | None = None
     """What comes before and after a job's own arguments: the same for all jobs, and slow to put together."""
 
@@ -71,13 +65,13 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         from snakemake_executor_plugin_fallow.runs import claim
         from snakemake_executor_plugin_fallow.sources import pack, publish
         from snakemake_executor_plugin_fallow.spool import SpoolArea
+        from snakemake_executor_plugin_fallow.translation import Translation
 
         stop()
         _lift_default_pace(self.workflow)
-        self._directory = Path.cwd()
-        self._records = self._directory / ".snakemake" / "fallow"
-        self._records.mkdir(parents=True, exist_ok=True)
-        self._claim = claim(self._records)
+        records = Path.cwd() / ".snakemake" / "fallow"
+        records.mkdir(parents=True, exist_ok=True)
+        self._claim = claim(records)
         self.run = self._claim.id
         self._claim.note_locks(getattr(self.workflow.persistence, "_lockfile", {}).values())
         self._temporary = tempfile.TemporaryDirectory(prefix="fallow-spool-")
@@ -93,16 +87,25 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
                 self.run,
                 access=self._federated.access,
                 spool=SpoolArea(Path(self._temporary.name)),
-                records=self._records,
+                records=records,
                 resubmissions=_whole_number(self.executor_settings.resubmissions),
                 notes=Notes(self.workflow.storage_settings.default_storage_prefix, self.run, store),
                 resubmitted=_register,
             )
             self._check_fit()
-            self._sources = publish(
-                pack(self.workflow),
-                self.workflow.storage_settings.default_storage_prefix,
-                {**os.environ, **self.envvars()},
+            self._translation = Translation(
+                self.workflow,
+                self._federated,
+                run=self.run,
+                records=records,
+                sources=publish(
+                    pack(self.workflow),
+                    self.workflow.storage_settings.default_storage_prefix,
+                    {**os.environ, **self.envvars()},
+                ),
+                environment=self.envvars,
+                arguments=self._arguments,
+                key=self._backend.key,
             )
             if self._claim.resumed and (left := self._backend.leftovers.find(self._backend.over())):
                 message = f"Taking up the run {self.run} again: {left} of its jobs are in the queue."
@@ -245,7 +248,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         for job in jobs:
             info = SubmittedJobInfo(job=job, aux={})
             try:
-                entries.append(self._entry(info))
+                entries.append(self._translation.entry(info))
             except FallowError as error:
                 refused.append((info, str(error)))
             except ValidationError as error:
@@ -265,80 +268,6 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
             self.report_job_error(info, msg=reason)
         for event in events:
             self._report(event)
-
-    def _entry(self, info: SubmittedJobInfo) -> Entry:
-        from fallow.errors import UsageError
-        from fallow.queue import JobSpec
-        from snakemake_executor_plugin_fallow.backend import Entry
-        from snakemake_executor_plugin_fallow.containers import (
-            conda_rules,
-            image_arguments,
-            links,
-            rule_images,
-            uses_conda,
-            uses_containers,
-            without_conda,
-        )
-        from snakemake_executor_plugin_fallow.keys import identity_of, stored_inputs
-        from snakemake_executor_plugin_fallow.payload import Payload
-        from snakemake_executor_plugin_fallow.resources import request
-        from snakemake_executor_plugin_fallow.spool import PROGRAM
-
-        assert self._backend is not None  # noqa: S101
-        job = info.job
-        asked = request(job.name, job.threads, job.resources, self._federated.defaults)
-        members = list(job.jobs) if job.is_group() else [job]
-        images = rule_images(members, self._directory) if uses_containers(self.workflow) else []
-        digests = {
-            image.link: self._federated.resolve(image.named)
-            if image.named
-            else self._federated.publish(image.file)
-            for image in images
-        }
-        conda = conda_rules(members) if uses_conda(self.workflow) else []
-        if conda and self._no_conda:
-            raise UsageError(self._no_conda, remedy=_CONDA_REMEDY)
-        arguments = [*self._arguments(job, asked.cores), *image_arguments(images)]
-        if not conda:
-            arguments = without_conda(arguments)
-        identity = identity_of(members, arguments, self._about())
-        spec = JobSpec(
-            run=self.run,
-            key=self._backend.key(identity),
-            name=_title(job),
-            image=self._federated.image,
-            architecture=self._federated.architecture({self._federated.image, *digests.values()}),
-            images=tuple(sorted(set(digests.values()))),
-            argv=("python", PROGRAM),
-            directory=self._records,
-            cores=asked.cores,
-            memory_mb=asked.memory_mb,
-            disk_mb=asked.disk_mb,
-            walltime_s=asked.walltime_s,
-            gpus=asked.gpus,
-            work_type=asked.work_type,
-            project=asked.project,
-            centre=asked.centre,
-            requirements=asked.requirements,
-            image_source=asked.image_source,
-            network=asked.network,
-        )
-        payload = Payload(
-            arguments=arguments,
-            sources=self._sources,
-            precommand=self.workflow.remote_execution_settings.precommand or "",
-            environment=self.envvars(),
-            links=links(digests),
-            conda=conda,
-            inputs=stored_inputs(members),
-            logs=[str(path) for member in members for path in member.log],
-        )
-        return Entry(info, job.name, identity, spec, payload, since=time.monotonic())
-
-    def _about(self) -> list[object]:
-        """What all jobs of this workflow share and what makes them others when it changes."""
-        precommand = self.workflow.remote_execution_settings.precommand
-        return [self._sources.sha256, self._federated.image, precommand]
 
     def _arguments(self, job: JobExecutorInterface, cores: int) -> list[str]:
         """Snakemake's arguments in the job, as the interface builds them for a shell."""
@@ -369,8 +298,7 @@ class Executor(RemoteExecutor):  # type: ignore[misc]
         if event.final:
             _retry_no_more(info.job)
             if "conda" in event.reason:
-                self._no_conda = message
-                message += f" {_CONDA_REMEDY}"
+                message = self._translation.found_no_conda(message)
         for path in event.logs:
             if path.stat().st_size:
                 message += f"\nThe end of {path.name}:\n{_tail(path)}"
@@ -405,15 +333,6 @@ def _without_workdir(workflow: Any) -> Iterator[None]:
         yield
     finally:
         workflow.overwrite_workdir = kept
-
-
-def _title(job: Any) -> str:
-    """What a person calls the job: rule and wildcards."""
-    if job.is_group():
-        return f"group {job.groupid}: {', '.join(sorted(job.rules))}"[:200]
-    wildcards = ", ".join(f"{name}={value}" for name, value in job.wildcards_dict.items())
-    title = f"{job.name} ({wildcards})" if wildcards else job.name
-    return "".join(letter if letter.isprintable() else "?" for letter in title).replace("$$", "$")[:200]
 
 
 def _tail(path: Path) -> str:
